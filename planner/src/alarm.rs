@@ -2,6 +2,7 @@
 
 use crate::plan::Plan;
 use crate::retrieval::databases;
+use crate::schema::Name;
 use crate::signal::Millis;
 use crate::state::{FleetState, GPU_HOT};
 use crate::topology::Topology;
@@ -9,11 +10,13 @@ use meridian_policy::fleet::{Fleet, Region};
 use meridian_policy::{ModelName, RegionName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use utoipa::ToSchema;
 
 /// A condition that needs an operator.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Alarm {
     /// The affected region.
+    #[schema(value_type = Name)]
     pub region: RegionName,
     /// Kind of the alarm, for alerting rules.
     #[serde(default)]
@@ -23,7 +26,9 @@ pub struct Alarm {
 }
 
 /// Kind of an alarm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
     /// A pool is unhealthy. `meridian_pool_unhealthy` has the reasons.

@@ -12,7 +12,7 @@ const CLOSE_STEP: u8 = 25;
 /// Step by which a gate opens, in percentage points.
 const OPEN_STEP: u8 = 20;
 /// A gate opens while peak utilization is below this fraction of the closing threshold.
-const OPEN_BELOW: f64 = 0.85;
+pub(crate) const OPEN_BELOW: f64 = 0.85;
 /// Settling times before an opening step. A closing step waits for one.
 const OPEN_SETTLING_TIMES: u32 = 3;
 

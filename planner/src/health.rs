@@ -10,9 +10,10 @@ use meridian_policy::fleet::Fleet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Error rate above which a pool is down, whatever its health checks report: half of all responses.
-const DOWN_ERROR_RATE: f64 = 0.5;
+pub(crate) const DOWN_ERROR_RATE: f64 = 0.5;
 
 /// Time for which a pool with errors stays unhealthy while it has too little traffic to judge. Its low traffic may be a
 /// result of shedding. Late first tokens are not remembered: gateways handle slow requests one by one.
@@ -21,7 +22,7 @@ const ERROR_MEMORY: Duration = Duration::from_secs(300);
 const FAILURE_TIME_RESOLUTION: Duration = Duration::from_secs(60);
 
 /// Health of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// It is out of service: no other region sends requests to it.
     pub down: bool,
@@ -114,38 +115,42 @@ impl Health {
     }
 }
 
-/// The reasons whose signals exceed their limits. A present reason clears only below [`CLEAR_FRACTION`] times its limit.
-fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSet<Reason> {
+/// The value of the signal that a reason is about, if it is known, and its limit; `None` for a reason of another kind.
+pub(crate) fn measured(
+    fleet: &Fleet,
+    signals: &PoolSignals,
+    reason: Reason,
+) -> Option<(Option<f64>, f64)> {
     let limits = &fleet.unhealthy;
-    let measured = [
-        (
-            Reason::QueueDepth,
-            signals.waiting,
-            f64::from(limits.queue_depth),
-        ),
-        (
-            Reason::FirstToken,
+    match reason {
+        Reason::QueueDepth => Some((signals.waiting, f64::from(limits.queue_depth))),
+        Reason::FirstToken => Some((
             signals.first_token_p95,
             limits.first_token_p95.as_secs_f64(),
-        ),
-        (Reason::Errors, signals.error_rate, limits.error_rate),
-        (
-            Reason::ReplicationLag,
+        )),
+        Reason::Errors => Some((signals.error_rate, limits.error_rate)),
+        Reason::ReplicationLag => Some((
             signals.replication_lag,
             limits.replication_lag.as_secs_f64(),
-        ),
-    ];
-    let is_past = |(reason, value, limit): &(Reason, Option<f64>, f64)| {
-        let present = before.reasons.contains(reason);
-        let limit = if present {
+        )),
+        Reason::NoEndpoints | Reason::Stale | Reason::Drained => None,
+    }
+}
+
+/// The reasons whose signals exceed their limits. A present reason clears only below [`CLEAR_FRACTION`] times its limit.
+fn past_limits(fleet: &Fleet, signals: &PoolSignals, before: &Health) -> BTreeSet<Reason> {
+    let is_past = |reason: &Reason| {
+        let (value, limit) = measured(fleet, signals, *reason)?;
+        let limit = if before.reasons.contains(reason) {
             limit * CLEAR_FRACTION
         } else {
-            *limit
+            limit
         };
-        value.is_some_and(|value| value > limit)
+        value.map(|value| value > limit)
     };
-    let past = measured.into_iter().filter(is_past);
-    let mut reasons: BTreeSet<Reason> = past.map(|(reason, ..)| reason).collect();
+    let past = Reason::ALL.into_iter();
+    let past = past.filter(|reason| is_past(reason) == Some(true));
+    let mut reasons: BTreeSet<Reason> = past.collect();
     // Silence of the source does not reduce the lag.
     if signals.lag_is_silent && before.reasons.contains(&Reason::ReplicationLag) {
         reasons.insert(Reason::ReplicationLag);

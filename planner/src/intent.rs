@@ -1,17 +1,16 @@
 //! What operators have said, as opposed to what was measured: drains, overrides and freezes. Each ends at a time that it names.
 
 mod check;
-mod schema;
 
 pub use check::{Objection, objections};
 
 use crate::placement::Placement;
 use crate::plan::Plan;
+use crate::schema::{Model, Name};
 use crate::signal::Millis;
 use crate::topology::Topology;
 use crate::weights;
 use meridian_policy::{ModelName, RegionName, ZoneName};
-use schema::{Model, Name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -117,6 +116,29 @@ impl Action {
             _ => false,
         }
     }
+
+    /// Whether it drains a pool.
+    pub(crate) fn drains(&self, of: &RegionName, pool: &ModelName) -> bool {
+        match self {
+            Self::Drain { region, model, .. } => {
+                region == of && model.as_ref().is_none_or(|model| model == pool)
+            }
+            Self::Override { .. } | Self::Freeze {} => false,
+        }
+    }
+
+    /// Whether it sets a placement.
+    pub(crate) fn places(&self, place: (&RegionName, &ZoneName, &ModelName)) -> bool {
+        match self {
+            Self::Override {
+                gateway,
+                zone,
+                model,
+                ..
+            } => (gateway, zone, model) == place,
+            Self::Drain { .. } | Self::Freeze {} => false,
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -150,8 +172,9 @@ impl fmt::Display for Action {
 }
 
 /// The intents in force, by number. Intents that have ended change nothing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = BTreeMap<String, Intent>)]
 pub struct Intents(pub BTreeMap<u64, Intent>);
 
 /// How a pool is drained.
@@ -182,11 +205,7 @@ impl Intents {
     /// Whether a pool is drained, and how.
     pub(crate) fn drain(&self, of: &RegionName, pool: &ModelName, now: Millis) -> Option<Drain> {
         let drains = self.actions(now).filter_map(|action| match action {
-            Action::Drain {
-                region,
-                model,
-                hard,
-            } if region == of && model.as_ref().is_none_or(|model| model == pool) => Some(*hard),
+            Action::Drain { hard, .. } if action.drains(of, pool) => Some(*hard),
             _ => None,
         });
         let is_hard = drains.reduce(|one, other| one || other)?;
@@ -202,12 +221,10 @@ impl Intents {
     ) -> Option<Placement> {
         let overrides = self.actions(now).filter_map(|action| match action {
             Action::Override {
-                gateway,
-                zone,
-                model,
                 home_share,
                 overflow,
-            } if (gateway, zone, model) == place => Some((*home_share, overflow)),
+                ..
+            } if action.places(place) => Some((*home_share, overflow)),
             _ => None,
         });
         let (home_share, overflow) = overrides.last()?;

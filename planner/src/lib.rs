@@ -21,6 +21,7 @@ pub mod placement;
 pub mod plan;
 pub mod plugins;
 pub mod retrieval;
+pub mod schema;
 pub mod signal;
 pub mod state;
 pub mod topology;

@@ -5,11 +5,13 @@
 
 mod carried_over;
 mod headroom;
+mod moved;
 pub(crate) mod pool_view;
 mod projection;
 mod value;
 
 pub use carried_over::carried_over;
+pub use moved::{Cause, Condition, Crossing, Move, Moved, Pool, Share, Signal, Transition, moved};
 pub use value::{Placements, Plan};
 
 use crate::intent::Intents;

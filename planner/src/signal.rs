@@ -7,6 +7,7 @@ use meridian_policy::filter_policy::Lane;
 use meridian_policy::name::{FallbackName, ModelName, RegionName, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// A point in time: milliseconds since the Unix epoch.
 #[derive(
@@ -21,7 +22,7 @@ use std::time::Duration;
     Hash,
     Serialize,
     Deserialize,
-    utoipa::ToSchema,
+    ToSchema,
 )]
 #[serde(transparent)]
 pub struct Millis(pub u64);
@@ -172,7 +173,7 @@ pub struct Answers {
 }
 
 /// Number of attempts by outcome, cumulative. Client errors other than 429 count as answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptCounts {
     /// Answered.
     pub answered: f64,

@@ -4,6 +4,7 @@ mod closed_loop;
 mod freshness;
 mod intents;
 mod last_breach;
+mod moved;
 mod observations;
 mod placements;
 mod planning;

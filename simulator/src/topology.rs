@@ -2,13 +2,13 @@
 
 use crate::case::RegionSpec;
 use crate::profile::Profile;
-use meridian_policy::location::Location;
 use meridian_policy::country::Country;
 use meridian_policy::fleet::{
     ContentRules, Failover, FilterFiles, FilterKind, Fleet, Gateway, KeyPair, Limits, Misdirected,
     Order, Overflow, OwnLimits, Pool, Public, Region, Trust, Unhealthy, UnknownZone, Zone,
     ZoneSource, ZoneSourceKind,
 };
+use meridian_policy::location::Location;
 use meridian_policy::name::{ModelName, RegionName, ZoneName};
 use meridian_policy::source::{Preset, SignalFormat, SignalSource};
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,8 +5,10 @@ mod endpoint;
 mod explain_command;
 mod help;
 mod operate;
+mod plan_command;
 mod preview;
 mod replay_command;
+mod show;
 mod simulate;
 mod state;
 mod token;
@@ -15,22 +17,23 @@ mod top;
 use anyhow::{Context, Result, anyhow, bail};
 use bytesize::ByteSize;
 use clap::{CommandFactory, Parser, Subcommand};
-use endpoint::{Endpoint, NotDone};
+use endpoint::NotDone;
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use help::{Install, install};
 use meridian_planner::plan::Plan;
 use meridian_planner::topology::Topology;
 use meridian_policy::{Fleet, RegionName};
 use meridian_xds_server::bootstrap::{self, Protocol};
+use meridian_xds_server::fleet;
 use meridian_xds_server::fleet::Checked;
 use meridian_xds_server::serve::{self, Configurations};
 use meridian_xds_server::snapshot::Snapshot;
 use meridian_xds_server::translate::translate;
 use meridian_xds_server::verify::verify;
-use meridian_xds_server::{fleet, status};
 use mimalloc::MiMalloc;
-use operate::{Operate, To, operate};
+use operate::{Operate, operate};
 use preview::{Preview, preview};
+use show::{Show, show};
 use state::{EtcdFiles, copy_state};
 use std::ffi::OsString;
 use std::io::Write;
@@ -40,7 +43,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use token::{Token, token};
 use tokio::signal::unix::{SignalKind, signal};
-use top::top;
 use tracing_subscriber::EnvFilter;
 
 /// A publication makes and drops hundreds of small values per resource.
@@ -95,22 +97,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Shows the state of a running control plane.
-    #[command(after_help = "Examples:
-  meridian status
-  meridian status --address https://meridian.example.com:18002 --token-file token --output json")]
-    Status {
-        #[command(flatten)]
-        to: To,
-    },
-    /// Shows pools, shares, alarms and intents, live.
-    #[command(after_help = "Examples:
-  meridian top
-  meridian top --address https://meridian.example.com:18002 --token-file token")]
-    Top {
-        #[command(flatten)]
-        endpoint: Endpoint,
-    },
+    #[command(flatten)]
+    Show(Show),
     #[command(flatten)]
     Preview(Preview),
     #[command(flatten)]
@@ -222,11 +210,7 @@ async fn run(command: Command) -> Result<ExitCode> {
             };
             serve::serve(options, asked_to_end()).await?;
         }
-        Command::Status { to } => {
-            let report = to.report().await?;
-            to.show(&report, || status::text(&report), &mut out)?;
-        }
-        Command::Top { endpoint } => top(endpoint, asked_to_end()).await?,
+        Command::Show(command) => show(command, asked_to_end(), &mut out).await?,
         Command::Preview(command) => return preview(command, &mut out).await,
         Command::Operate(command) => operate(command, &mut out).await?,
         Command::Token(command) => token(command, &mut out)?,

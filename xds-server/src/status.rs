@@ -1,10 +1,13 @@
 //! `meridian status`: prints the report for a person.
 
+mod plan;
 mod replicas;
+
+pub use plan::{plan, plan_history};
 
 use crate::serve::report::{EnvoyReport, Report, SourceReport};
 use crate::serve::store::{Change, Record};
-use crate::table::{ago, section, table};
+use crate::table::{ago, none, number, percent, seconds, section, table};
 use comfy_table::Table;
 use meridian_planner::intent::Intents;
 use meridian_planner::signal::Millis;
@@ -366,20 +369,4 @@ fn date(seconds: i64) -> String {
     time.map_or_else(none, |time| {
         humantime::format_rfc3339_seconds(time).to_string()
     })
-}
-
-fn none() -> String {
-    "-".into()
-}
-
-fn percent(value: Option<f64>) -> String {
-    value.map_or_else(none, |value| format!("{:.0} %", value * 100.0))
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(none, |value| format!("{value:.0}"))
-}
-
-fn seconds(value: Option<f64>) -> String {
-    value.map_or_else(none, |value| format!("{value:.1} s"))
 }

@@ -39,3 +39,19 @@ pub fn ago(now: Millis, then: Option<Millis>) -> String {
         },
     )
 }
+
+pub fn none() -> String {
+    "-".into()
+}
+
+pub fn percent(value: Option<f64>) -> String {
+    value.map_or_else(none, |value| format!("{:.0} %", value * 100.0))
+}
+
+pub fn number(value: Option<f64>) -> String {
+    value.map_or_else(none, |value| format!("{value:.0}"))
+}
+
+pub fn seconds(value: Option<f64>) -> String {
+    value.map_or_else(none, |value| format!("{value:.1} s"))
+}

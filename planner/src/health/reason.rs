@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 /// A reason clears below this fraction of its limit. The hysteresis prevents flapping at the limit.
 pub const CLEAR_FRACTION: f64 = 0.8;
 
 /// A reason for an unhealthy pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The region's gateway reports no healthy endpoint.
@@ -24,6 +25,19 @@ pub enum Reason {
     Stale,
     /// An operator drains it.
     Drained,
+}
+
+impl Reason {
+    /// All reasons.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::NoEndpoints,
+        Self::Errors,
+        Self::QueueDepth,
+        Self::FirstToken,
+        Self::ReplicationLag,
+        Self::Stale,
+        Self::Drained,
+    ];
 }
 
 impl fmt::Display for Reason {

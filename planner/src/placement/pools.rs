@@ -5,6 +5,7 @@ use meridian_policy::fleet::Overflow;
 use meridian_policy::name::RegionName;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Minimum settling time: a change shows in the signals after this time at the earliest.
 pub const MIN_SETTLING_TIME: Duration = Duration::from_secs(2);
@@ -82,7 +83,7 @@ impl HomePool {
 }
 
 /// Utilization of a pool, a ratio; 1 is full.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Utilization {
     /// Current value.
     pub now: f64,

@@ -7,17 +7,19 @@ use meridian_policy::name::RegionName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Time after a relapse in which a region takes no traffic back.
 pub(super) const RELAPSE_PAUSE: Duration = Duration::from_secs(600);
 
 /// Distribution of a (zone, model)'s requests at one gateway.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Placement {
     /// Percent of the requests that the first region keeps.
     pub home_share: u8,
     /// Overflow regions by weight; the weights sum to [`TOTAL_WEIGHT`]. With a share of 100 they are the regions that
     /// would take overflow. Empty if no region can take any.
+    #[schema(value_type = BTreeMap<String, u32>)]
     pub overflow: BTreeMap<RegionName, u32>,
     /// The last change of the share or of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,11 +33,12 @@ pub struct Placement {
 }
 
 /// An earlier share, with its weights.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PreviousShare {
     /// Percent of the requests that the first region kept.
     pub home_share: u8,
     /// Overflow regions by weight.
+    #[schema(value_type = BTreeMap<String, u32>)]
     pub overflow: BTreeMap<RegionName, u32>,
 }
 
@@ -52,7 +55,7 @@ fn part(home_share: u8, overflow: &BTreeMap<RegionName, u32>, region: &RegionNam
 }
 
 /// The last change of a placement.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     /// Time of the change.
     pub at: Millis,

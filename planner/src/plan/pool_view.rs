@@ -232,6 +232,13 @@ impl<'p> PoolView<'p> {
         health
     }
 
+    /// The signals of a pool, with its projected utilization.
+    pub fn signals(&self, region: &RegionName, model: &ModelName) -> Option<&PoolSignals> {
+        let (region, known) = self.topology.regions.get_key_value(region)?;
+        let (model, _) = known.pools.get_key_value(model)?;
+        self.pools.get(&(region, model)).map(|pool| &pool.signals)
+    }
+
     pub fn home_pool(
         &self,
         region: &RegionName,
@@ -344,8 +351,7 @@ impl<'p> PoolView<'p> {
     /// Capacity of a pool: requests per second at a utilization of 1. An unknown capacity is estimated from the model's
     /// other pools: by healthy endpoint, or as their mean without endpoint counts. It is 1 if no capacity is known.
     pub fn capacity(&self, region: &RegionName, model: &ModelName) -> f64 {
-        let pool = self.pools.get(&(region, model)).map(|pool| &pool.signals);
-        capacity_or_estimate(pool, self.models.get(model))
+        capacity_or_estimate(self.signals(region, model), self.models.get(model))
     }
 
     /// The other regions as candidates for a zone's overflow from the first region.

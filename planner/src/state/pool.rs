@@ -13,6 +13,7 @@ use meridian_policy::name::{ModelName, RegionName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Minimum number of answers for an error rate or a percentile.
 const MIN_SAMPLES: f64 = 20.0;
@@ -24,7 +25,7 @@ const MIN_FAILURES: f64 = 5.0;
 const MIN_CLEAN_SAMPLES: f64 = 5.0;
 
 /// Signals of a pool at one time; `None` where no fresh value exists.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolSignals {
     /// Utilization.
     pub utilization: Option<Utilization>,

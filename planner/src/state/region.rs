@@ -11,6 +11,7 @@ use meridian_policy::source::{SignalSource, Subject};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// GPU busy ratio that raises an alarm after a minute.
 pub const GPU_HOT: f64 = 0.85;
@@ -25,7 +26,7 @@ pub struct SourceCoverage {
 }
 
 /// GPUs of a region, ratios.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Gpu {
     /// Time with a running kernel.
     pub busy: Option<f64>,

@@ -15,7 +15,7 @@ use meridian_policy::filter_policy::{Lane, TOTAL_WEIGHT};
 use meridian_policy::fleet::Order;
 use proptest::prelude::*;
 
-fn drain(region: &str, hard: bool) -> Action {
+pub(super) fn drain(region: &str, hard: bool) -> Action {
     Action::Drain {
         region: region.parse().unwrap(),
         model: None,
@@ -31,7 +31,7 @@ fn drain_llama(region: &str) -> Action {
     }
 }
 
-fn over(home_share: u8, overflow: &[(&str, u32)]) -> Action {
+pub(super) fn over(home_share: u8, overflow: &[(&str, u32)]) -> Action {
     let overflow = overflow.iter();
     Action::Override {
         gateway: WEST.parse().unwrap(),
@@ -45,7 +45,7 @@ fn over(home_share: u8, overflow: &[(&str, u32)]) -> Action {
 }
 
 /// Intents with the time between their beginning and their end in milliseconds, and when each begins.
-fn any_intents() -> impl Strategy<Value = Vec<(Action, u64, u64)>> {
+pub(super) fn any_intents() -> impl Strategy<Value = Vec<(Action, u64, u64)>> {
     let region = || prop::sample::select(vec![WEST, EAST, EU, "mars"]);
     let model = || prop::sample::select(vec![LLAMA, MISTRAL, "none"]);
     let zone = prop::sample::select(vec![ZONES[0], ZONES[1], ZONES[3]]);
@@ -151,7 +151,7 @@ proptest! {
     }
 }
 
-fn intent(action: Action, created: u64, lasts: u64) -> Intent {
+pub(super) fn intent(action: Action, created: u64, lasts: u64) -> Intent {
     Intent {
         action,
         by: "test".into(),
@@ -164,7 +164,7 @@ fn intent(action: Action, created: u64, lasts: u64) -> Intent {
 
 impl Watch {
     /// An operator says something, for some seconds.
-    fn say(&mut self, action: Action, seconds: u64) {
+    pub(super) fn say(&mut self, action: Action, seconds: u64) {
         let number = self.intents.0.len() as u64 + 1;
         let intent = intent(action, self.now, seconds * 1000);
         self.intents.0.insert(number, intent);

@@ -22,6 +22,10 @@ pub struct History {
     leaders: BTreeSet<String>,
     plans: usize,
     records: usize,
+    /// The revision of the last plan.
+    plan_at: i64,
+    /// The number of the last record of what a plan has moved.
+    moved: u64,
     /// What may not be.
     pub wrong: Vec<String>,
 }
@@ -72,12 +76,22 @@ impl History {
             }
         } else if key == "plan" {
             self.plans += 1;
+            self.plan_at = revision;
             let by = term(&value.context("the plan was removed")?)?;
             if *leader != Some(by) {
                 self.wrong.push(format!(
                     "at {revision} the plan of term {by}, and {leader:?} leads"
                 ));
             }
+        } else if let (Some(number), Some(_)) = (key.strip_prefix("plans/"), value) {
+            let number: u64 = number.parse()?;
+            if revision != self.plan_at || number != self.moved + 1 {
+                self.wrong.push(format!(
+                    "at {revision} record {number} of a plan, after {} and the plan at {}",
+                    self.moved, self.plan_at
+                ));
+            }
+            self.moved = number;
         } else if key.starts_with("audit/") || key.starts_with("intents/") {
             self.records += usize::from(key.starts_with("audit/"));
             if leader.is_none() {
@@ -163,11 +177,12 @@ impl fmt::Display for History {
             leaders,
             plans,
             records,
+            moved,
             ..
         } = self;
         write!(
             to,
-            "by etcd's history {terms} terms of {} replicas, one at a time, {plans} plans and {records} records, each of the one that led",
+            "by etcd's history {terms} terms of {} replicas, one at a time, {plans} plans, {moved} of which moved something, and {records} records, each of the one that led",
             leaders.len()
         )
     }

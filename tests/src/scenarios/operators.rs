@@ -6,6 +6,9 @@ use crate::kill_hunt::Traffic;
 use crate::world::{MODEL, World, meridian, wait_for};
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
+use meridian_planner::plan::{Cause, Moved, Signal};
+use meridian_xds_server::serve::plans::PlanHistory;
+use meridian_xds_server::serve::store::{PlanRecord, Why};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::Output;
@@ -63,6 +66,81 @@ async fn recorded(world: &mut World) -> Result<()> {
             && audit["broken_at"].is_null(),
         || audit.to_string(),
     )
+}
+
+/// The plans that moved something, the newest last.
+async fn plans(world: &mut World) -> Result<Vec<PlanRecord>> {
+    let history = ["plan", "history", "--last", "1000", "--output", "json"];
+    let history: PlanHistory = serde_json::from_str(&done(world, &history).await?)?;
+    Ok(history.plans)
+}
+
+/// The utilization that moved callers of us-west-2 away, if it did after a plan.
+fn shed_by(plans: &[PlanRecord], after: u64) -> Option<f64> {
+    let moves = plans.iter().filter(|plan| plan.number > after);
+    moves.flat_map(|plan| &plan.moves).find_map(|each| {
+        let Moved::Placement {
+            gateway,
+            zone,
+            before: Some(before),
+            after: Some(after),
+            ..
+        } = &each.moved
+        else {
+            return None;
+        };
+        let is_own = gateway.as_str() == "us-west-2" && zone.as_str() == "global";
+        let utilization = each.causes.iter().find_map(|cause| match cause {
+            Cause::Above(it) if it.signal == Signal::Utilization && it.region == *gateway => {
+                Some(it.value)
+            }
+            _ => None,
+        });
+        utilization.filter(|_| is_own && after.home_share < before.home_share)
+    })
+}
+
+/// What moved is in the history with its cause: a drain over two deaths, and a pool that gets hot. It survives another death and goes on.
+async fn remembered(world: &mut World, drain: u64) -> Result<String> {
+    let before = plans(world).await?;
+    let caused = |plans: &[PlanRecord], cause: &Cause| {
+        let mut moves = plans.iter().flat_map(|plan| &plan.moves);
+        moves.any(|each| each.causes.contains(cause))
+    };
+    for cause in [
+        Cause::Intent { number: drain },
+        Cause::IntentEnded { number: drain },
+    ] {
+        ensure(caused(&before, &cause), || {
+            format!("nothing was moved by {cause}: {before:?}")
+        })?;
+    }
+    let last = before.last().context("no plans")?.number;
+    let hot = world.pool("us-west-2");
+    hot.update(|behaviour| behaviour.kv_cache_usage = 0.95);
+    let mut seen = None;
+    let begun = Instant::now();
+    while seen.is_none() {
+        seen = shed_by(&plans(world).await?, last);
+        ensure(begun.elapsed().as_secs() < 30, || "nothing was shed".into())?;
+    }
+    let before = plans(world).await?;
+    let control_plane = world.control_plane()?;
+    control_plane.kill().await?;
+    control_plane.restart().await?;
+    let after = plans(world).await?;
+    let numbers = after.iter().map(|plan| plan.number);
+    let starts = after.iter().filter(|plan| plan.why == Why::Start);
+    let goes_on = after.starts_with(&before) && after.len() > before.len();
+    ensure(
+        goes_on && numbers.eq(1..=after.len() as u64) && starts.count() == 4,
+        || format!("before: {before:?}\nafter: {after:?}"),
+    )?;
+    let utilization = seen.unwrap_or_default() * 100.0;
+    Ok(format!(
+        "{} plans in the history, over three kills; a utilization of {utilization:.0} % moved callers away",
+        after.len()
+    ))
 }
 
 /// Conversations of each kind that are sent at a time.
@@ -167,8 +245,9 @@ pub async fn drained(world: &mut World) -> Result<String> {
         )
     })?;
     recorded(world).await?;
+    let remembered = remembered(world, 1).await?;
     Ok(format!(
-        "{} requests at 200/s, none failed; us-west-2 was left after {left:.1?} over a kill of the control plane, and kept nothing; all back after {back:.1?}",
+        "{} requests at 200/s, none failed; us-west-2 was left after {left:.1?} over a kill of the control plane, and kept nothing; all back after {back:.1?}; {remembered}",
         tally.requests
     ))
 }

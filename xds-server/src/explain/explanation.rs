@@ -1,19 +1,23 @@
 //! What an explanation says.
 
+use meridian_planner::schema::{self, Name};
 use meridian_planner::signal::Millis;
 use meridian_policy::filter_policy::Lane;
 use meridian_policy::{RegionName, ZoneId, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use utoipa::ToSchema;
 
 /// What would happen to a request, and why.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// The gateway, by its region.
+    #[schema(value_type = Name)]
     pub gateway: RegionName,
     /// When it was explained, in milliseconds since the Unix epoch.
     pub at: Millis,
     /// The address of the connection's other end.
+    #[schema(value_type = String)]
     pub from: IpAddr,
     /// The policy by which it is explained.
     pub policy: PolicyReport,
@@ -30,7 +34,7 @@ pub struct Explanation {
 }
 
 /// A policy, and who has it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyReport {
     /// Its version.
     pub version: String,
@@ -43,7 +47,8 @@ pub struct PolicyReport {
 }
 
 /// A source of the caller's zone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ZoneSourceReport)]
 pub struct SourceReport {
     /// Its header.
     pub header: String,
@@ -57,7 +62,7 @@ pub struct SourceReport {
 }
 
 /// What a source says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
     /// The header is removed: the connection's other end is not one that the fleet trusts with it.
@@ -72,6 +77,7 @@ pub enum Finding {
     /// It names a zone.
     Zone {
         /// The zone.
+        #[schema(value_type = Name)]
         zone: ZoneName,
         /// Its requests never leave its regions and fallbacks.
         pinned: bool,
@@ -79,24 +85,27 @@ pub enum Finding {
 }
 
 /// The caller's zone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ZoneReport {
     /// Its name.
+    #[schema(value_type = Name)]
     pub zone: ZoneName,
     /// The header that named it, or `unknown`.
     pub by: String,
     /// The definition that the gateway follows.
+    #[schema(value_type = Option<String>)]
     pub definition: Option<ZoneId>,
     /// Its requests never leave its regions and fallbacks.
     pub pinned: bool,
     /// Its regions.
+    #[schema(value_type = Vec<Name>)]
     pub regions: Vec<RegionName>,
     /// Its fallbacks.
     pub fallbacks: Vec<String>,
 }
 
 /// What becomes of a request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// Of all such requests, in percent.
     pub percent: f64,
@@ -108,7 +117,7 @@ pub struct Outcome {
 }
 
 /// What becomes of a request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Fate {
     /// The gateway answers itself.
@@ -123,9 +132,10 @@ pub enum Fate {
 }
 
 /// Where a request is sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Routed {
     /// The lane.
+    #[schema(value_type = schema::Lane)]
     pub lane: Lane,
     /// The first member that it is sent to, as in the response header `x-meridian-region`; `None` if all are passed over.
     pub first: Option<String>,
@@ -142,9 +152,10 @@ pub struct Routed {
 }
 
 /// The share of the first region, and what it is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShareReport {
     /// The first region.
+    #[schema(value_type = Name)]
     pub region: RegionName,
     /// Percent of the requests that it keeps by the plan.
     pub planned: u8,
@@ -155,13 +166,14 @@ pub struct ShareReport {
     /// The first region is drained: requests that begin a conversation leave it before the others.
     pub drained: bool,
     /// The regions that take the others, and their parts in percent.
+    #[schema(value_type = Vec<(Name, u32)>)]
     pub others: Vec<(RegionName, u32)>,
     /// The intents that are about it.
     pub intents: Vec<String>,
 }
 
 /// A member of a chain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemberReport {
     /// The region, or `fallback/<name>`.
     pub member: String,
@@ -176,7 +188,7 @@ pub struct MemberReport {
 }
 
 /// Limits of a request.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LimitsReport {
     /// After this silence the next member is asked as well, in milliseconds; `None` without another member.
     pub per_try_timeout_ms: Option<u64>,
@@ -187,7 +199,7 @@ pub struct LimitsReport {
 }
 
 /// A fact that only the gateway has, and what it would change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Unless {
     /// The fact.
     pub when: String,
@@ -196,7 +208,7 @@ pub struct Unless {
 }
 
 /// A region or a fallback that does not get the request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Excluded {
     /// The region, or `fallback/<name>`.
     pub member: String,

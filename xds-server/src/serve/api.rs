@@ -24,8 +24,10 @@ use utoipa_axum::router::OpenApiRouter;
 pub fn routes(api: Api, access: Access) -> Router {
     let admin = grpc::service(api.clone());
     let explainer = api.explainer.clone().routes();
+    let plans = api.plans.clone().routes();
     let decisions = decisions::routes(Arc::clone(&api.decisions));
-    let operations = operations(api).merge(explainer).merge(decisions);
+    let operations = operations(api).merge(explainer).merge(plans);
+    let operations = operations.merge(decisions);
     let operations = operations.fallback(no_such_path);
     let routes = OpenApiRouter::with_openapi(head(&access)).nest("/v1", operations);
     let (routes, mut document) = routes.split_for_parts();

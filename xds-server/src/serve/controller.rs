@@ -2,6 +2,7 @@
 
 mod beginning;
 mod changes;
+mod history;
 mod lease;
 mod replica;
 mod report;
@@ -14,11 +15,12 @@ use super::handover::handover;
 use super::publication::{Publication, Publisher, Unpublishable};
 use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
 use super::saved_state::SavedState;
+use super::store::{PlanEntry, Why};
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use beginning::Beginning;
-use changes::log_changes;
-use lease::{is_due, lease_after, new_lease};
+use changes::{log, log_changes, logged_entry};
+use lease::{is_due, is_running, lease_after, new_lease};
 use meridian_planner::intent::{Action, Intents, Objection, objections};
 use meridian_planner::plan::{Plan, carried_over, plan};
 use meridian_planner::signal::Millis;
@@ -70,6 +72,8 @@ pub struct Effects {
     pub fleet: Option<Arc<Topology>>,
     /// Save this for the next start.
     pub save: Option<SavedState>,
+    /// Record what it has moved.
+    pub record: Option<PlanEntry>,
 }
 
 /// The state of the control plane.
@@ -84,7 +88,11 @@ pub struct Controller {
     earlier: Earlier,
     state: FleetState,
     intents: Intents,
+    /// Those by which the plan was made.
+    intents_before: Intents,
     plan: Plan,
+    /// The record of the start.
+    begun: PlanEntry,
     lease: Lease,
     /// Since when it is in force, by this clock.
     lease_since: Millis,
@@ -129,10 +137,8 @@ impl Controller {
     ) -> Result<(Self, Effects), Unpublishable> {
         let files = saved.iter().flat_map(|saved| &saved.files);
         let before: Vec<Edition> = files.filter_map(|text| Edition::parse(text).ok()).collect();
-        let saved = saved.filter(|saved| {
-            let given = Millis(saved.lease.given * 1000);
-            given <= now && now.since(given) < Duration::from_millis(saved.lease.runs_ms)
-        });
+        let left = saved.as_ref().map(|saved| saved.plan.clone());
+        let saved = saved.filter(|saved| is_running(saved.lease, now));
         let lease = lease_after(saved.as_ref(), &edition.fleet, now);
         let before_plan = saved.map(|saved| saved.plan).unwrap_or_default();
         let Beginning {
@@ -145,7 +151,10 @@ impl Controller {
             follows: false,
             own: edition.clone(),
             state: FleetState::default(),
+            // The run before has planned by them.
+            intents_before: intents.clone(),
             intents,
+            begun: PlanEntry::new(now, Why::Start, Vec::new()),
             plan,
             lease,
             lease_since: Millis(lease.given * 1000),
@@ -178,6 +187,7 @@ impl Controller {
         if controller.fleet.fleet() != edition.fleet.fleet() {
             controller.hand_over(edition, now)?;
         }
+        controller.begin_history(&left.unwrap_or_default(), now);
         let effects = controller.first();
         Ok((controller, effects))
     }
@@ -345,6 +355,7 @@ impl Controller {
             self.lease
         };
         if next == self.plan && !due && !retired {
+            self.note_intents(now);
             self.unpublished = None;
             return Effects::default();
         }
@@ -368,9 +379,13 @@ impl Controller {
     ) -> Effects {
         match made {
             Ok(()) => {
-                log_changes(&self.plan, &next);
+                let moves = self.moves(&self.fleet, &next, false, now);
                 self.unpublished = None;
-                self.publish(next, lease, vec![self.publisher.publication()], now)
+                let steps = vec![self.publisher.publication()];
+                Effects {
+                    record: logged_entry(moves, now),
+                    ..self.publish(next, lease, steps, now)
+                }
             }
             Err(error) => {
                 self.record_unpublished(&error, now);
@@ -454,6 +469,8 @@ impl Controller {
             }
         };
         let steps = handover(&self.published, &self.fleet, &publisher);
+        let moves = self.moves(&fleet, &next, true, now);
+        log(&moves);
         let before = self.saved();
         self.take_edition(edition, now);
         self.earlier = earlier;
@@ -461,6 +478,7 @@ impl Controller {
         self.before = Some(Box::new(before));
         Ok(Effects {
             fleet: Some(fleet),
+            record: Some(PlanEntry::new(now, Why::Edit, moves)),
             ..self.publish(next, self.lease, steps, now)
         })
     }
@@ -501,6 +519,7 @@ impl Controller {
         now: Millis,
     ) -> Effects {
         self.plan = plan;
+        self.note_intents(now);
         if lease != self.lease {
             self.lease = lease;
             self.lease_since = now;

@@ -55,6 +55,37 @@ impl Explainer {
             .with_state(self)
     }
 
+    /// Explains a request, when it is its turn.
+    ///
+    /// # Errors
+    ///
+    /// The request is wrong, or nothing has been published yet.
+    pub async fn explained(self, request: ExplainRequest) -> Result<Explanation, Failure> {
+        // It is never closed.
+        let _place = AT_ONCE.acquire().await;
+        let explained = tokio::task::spawn_blocking(move || self.explain(&request)).await;
+        explained.unwrap_or_else(|error| {
+            let error = error.to_string();
+            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error))
+        })
+    }
+
+    /// The fleet file that is in force.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or nothing has been published yet.
+    pub async fn fleet(&self) -> Result<FleetInForce, Failure> {
+        let unavailable = |error: String| Failure::new(StatusCode::SERVICE_UNAVAILABLE, error);
+        let state = self.store.state().await;
+        let state =
+            state.map_err(|error| unavailable(format!("the store cannot be read: {error:#}")))?;
+        let text = state.and_then(|state| state.files.into_iter().next());
+        let text = text.ok_or_else(|| unavailable("nothing has been published yet".to_owned()))?;
+        let file = self.report.load().fleet.file.clone();
+        Ok(FleetInForce { file, text })
+    }
+
     fn explain(&self, request: &ExplainRequest) -> Result<Explanation, Failure> {
         let topology = self.topology.load();
         let gateway = &request.gateway;
@@ -119,7 +150,7 @@ impl Explainer {
         "gateway": "us-west-2", "country": "DE", "model": "llama-3.1-70b"
     })),
     responses(
-        (status = 200, description = "The explanation.", body = serde_json::Value, content_type = "application/json"),
+        (status = 200, description = "The explanation.", body = Explanation),
         (status = 404, description = "There is no such gateway.", body = Refused),
         Malformed, Refusing, Failed,
     ),
@@ -129,15 +160,7 @@ async fn handle(
     request: Result<Json<ExplainRequest>, JsonRejection>,
 ) -> Result<Json<Explanation>, Failure> {
     let Json(request) = request?;
-    // It is never closed.
-    let _place = AT_ONCE.acquire().await;
-    let explained = tokio::task::spawn_blocking(move || explainer.explain(&request)).await;
-    explained
-        .unwrap_or_else(|error| {
-            let error = error.to_string();
-            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error))
-        })
-        .map(Json)
+    explainer.explained(request).await.map(Json)
 }
 
 /// Shows the fleet file that is in force, as it was read.
@@ -148,19 +171,5 @@ async fn handle(
     responses((status = 200, description = "The fleet file.", body = FleetInForce), Refusing, Failed),
 )]
 async fn fleet(State(explainer): State<Explainer>) -> Result<Json<FleetInForce>, Failure> {
-    let file = explainer.report.load().fleet.file.clone();
-    let text = match explainer.store.state().await {
-        Ok(state) => state.and_then(|state| state.files.into_iter().next()),
-        Err(error) => {
-            let error = format!("the store cannot be read: {error:#}");
-            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error));
-        }
-    };
-    let text = text.ok_or_else(|| {
-        Failure::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "nothing has been published yet",
-        )
-    })?;
-    Ok(Json(FleetInForce { file, text }))
+    explainer.fleet().await.map(Json)
 }

@@ -21,6 +21,7 @@ mod handover;
 mod http;
 pub mod metrics;
 pub mod operator;
+pub mod plans;
 mod ports;
 mod publication;
 mod replica;
@@ -56,6 +57,7 @@ use meridian_policy::RegionName;
 use meridian_policy::fleet::ControlPlane;
 use operator::json::Api;
 use operator::{Access, Operator};
+use plans::Plans;
 use ports::Ports;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -119,7 +121,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
     let (scrape_sender, scrapes) = mpsc::channel(QUEUE);
     let (gateway_sender, gateway_events) = mpsc::channel(QUEUE);
     let (edit_sender, edits) = mpsc::channel(1);
-    let (save, to_save) = watch::channel(None);
+    let (saver, to_save) = store::to_save();
     let collector = Collector::start(
         WatchedSource::of(&fleet),
         scrape_sender.clone(),
@@ -133,7 +135,7 @@ pub async fn serve(options: Options, shutdown: impl Future<Output = ()>) -> Resu
         controller,
         shared.clone(),
         collector,
-        save,
+        saver,
         store,
         replica.as_ref(),
     );
@@ -254,6 +256,11 @@ async fn run_servers(
         services,
         until(stopped.clone()),
     );
+    let plans = Plans {
+        report: Arc::clone(&shared.report),
+        topology: Arc::clone(&shared.topology),
+        store: operator.store(),
+    };
     let explainer = Explainer {
         hub: Arc::clone(&shared.hub),
         report: Arc::clone(&shared.report),
@@ -272,6 +279,7 @@ async fn run_servers(
         pages: shown.clone(),
         explainer,
         decisions,
+        plans,
     };
     let pages = pages(shown).merge(api::routes(api.clone(), Access::Loopback));
     let status = serve_pages(ports.status, pages, until(stopped.clone()));

@@ -15,7 +15,7 @@ pub(super) use access::{Access, authenticated};
 pub use caller::{Caller, OperatingCaller, Role};
 pub use failure::{Failure, Refusal, Refused};
 pub(super) use operators::{Operators, OperatorsFile};
-pub use request::{Audit, IntentRequest, UndoRequest, Which};
+pub use request::{Audit, IntentRequest, SOME_PLANS, UndoRequest, Which, WhichPlans};
 
 use super::store::{Record, Store, broken_at};
 use axum::http::StatusCode;

@@ -6,6 +6,7 @@ use meridian_planner::alarm::{Alarm, AlarmKind};
 use meridian_planner::health::Health;
 use meridian_planner::intent::Intents;
 use meridian_planner::placement::Placement;
+use meridian_planner::schema::{self, Model, Name};
 use meridian_planner::signal::{AttemptCounts, Millis};
 use meridian_planner::state::{Attempts, PoolSignals};
 use meridian_policy::filter_policy::{Lane, Lease};
@@ -13,9 +14,10 @@ use meridian_policy::retrieval::Role;
 use meridian_policy::{ModelName, RegionName, ZoneId, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use utoipa::ToSchema;
 
 /// The report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// When the report was made, in milliseconds since the Unix epoch.
     pub at: Millis,
@@ -26,10 +28,13 @@ pub struct Report {
     /// Why the plan cannot be published. The previous plan stays in force and its lease is renewed.
     pub unpublished: Option<ErrorReport>,
     /// The current lease of the gateways.
+    #[schema(value_type = Option<schema::Lease>)]
     pub lease: Option<Lease>,
     /// Regions with their pools and sources.
+    #[schema(value_type = BTreeMap<String, RegionReport>)]
     pub regions: BTreeMap<RegionName, RegionReport>,
     /// The placement of each (zone, model) at each gateway that has a choice.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, BTreeMap<String, Placement>>>)]
     pub placements: BTreeMap<RegionName, BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>>,
     /// What operators have said.
     #[serde(default)]
@@ -52,7 +57,7 @@ pub struct Report {
 }
 
 /// The admin API for other machines.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ApiReport {
     /// Operators in force.
     pub operators: usize,
@@ -64,7 +69,7 @@ pub struct ApiReport {
 
 /// The control plane's certificates, and the handshakes that it refused. Times at which certificates end are seconds since
 /// the Unix epoch by the wall clock.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CertificatesReport {
     /// When the control plane's certificates end: `certificate`, and each authority of the gateways as `ca <subject>`. Those of the admin
     /// API have `api ` before their names.
@@ -80,7 +85,7 @@ pub struct CertificatesReport {
 }
 
 /// A handshake that was refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedReport {
     /// When.
     pub at: Millis,
@@ -93,7 +98,7 @@ pub struct RefusedReport {
 }
 
 /// Several control planes that share a store, as one of them sees them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReplicasReport {
     /// The members of etcd.
     pub store: String,
@@ -120,7 +125,7 @@ pub struct ReplicasReport {
 }
 
 /// The replica that leads.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LeaderReport {
     /// Its name.
     pub name: String,
@@ -129,7 +134,7 @@ pub struct LeaderReport {
 }
 
 /// One replica.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReplicaReport {
     /// Its name.
     pub name: String,
@@ -141,6 +146,7 @@ pub struct ReplicaReport {
     /// Since when it is connected to the store, or since its last news.
     pub since: Millis,
     /// The regions whose gateways are connected to it.
+    #[schema(value_type = BTreeSet<Name>)]
     pub regions: BTreeSet<RegionName>,
     /// The revision of the plan that its gateways have accepted, while the leader waits for that.
     pub settled: i64,
@@ -151,7 +157,7 @@ pub struct ReplicaReport {
 }
 
 /// The fleet file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FleetReport {
     /// Its path.
     pub file: String,
@@ -161,11 +167,12 @@ pub struct FleetReport {
     pub error: Option<ErrorReport>,
     /// Definitions of earlier editions that are kept: requests that were decided under them may be on their way.
     #[serde(default)]
+    #[schema(value_type = BTreeSet<String>)]
     pub kept: BTreeSet<ZoneId>,
 }
 
 /// An error.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorReport {
     /// When it first occurred.
     pub at: Millis,
@@ -174,9 +181,10 @@ pub struct ErrorReport {
 }
 
 /// A region.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RegionReport {
     /// Its pools.
+    #[schema(value_type = BTreeMap<String, PoolReport>)]
     pub pools: BTreeMap<ModelName, PoolReport>,
     /// The freshness of its data.
     #[serde(default)]
@@ -192,20 +200,22 @@ pub struct RegionReport {
 }
 
 /// A region's data.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DataReport {
     /// Replication lag in seconds, if known.
     pub lag: Option<f64>,
     /// Whether the lag exceeds the limit.
     pub behind: bool,
     /// The role of its vector database; `None` if it has none.
+    #[schema(value_type = Option<schema::Role>)]
     pub role: Option<Role>,
     /// The region whose vector database currently serves its retrieval.
+    #[schema(value_type = Option<Name>)]
     pub serves: Option<RegionName>,
 }
 
 /// A pool.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolReport {
     /// Its current signals.
     pub signals: PoolSignals,
@@ -215,28 +225,33 @@ pub struct PoolReport {
     #[serde(default)]
     pub batch: u8,
     /// Requests per second of the region's own callers with this pool as first target, by zone.
+    #[schema(value_type = BTreeMap<String, f64>)]
     pub demand: BTreeMap<ZoneName, f64>,
 }
 
 /// Attempts of one kind, counted by a gateway since its start.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptsReport {
     /// The gateway's node id.
     pub gateway: String,
     /// The callers' zone.
+    #[schema(value_type = Name)]
     pub zone: ZoneName,
     /// The model.
+    #[schema(value_type = Model)]
     pub model: ModelName,
     /// The lane.
+    #[schema(value_type = schema::Lane)]
     pub lane: Lane,
     /// The target region.
+    #[schema(value_type = Name)]
     pub to: RegionName,
     /// Their outcomes.
     pub counts: AttemptCounts,
 }
 
 /// A source of signals.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SourceReport {
     /// Its URL; empty for a gateway.
     pub url: String,
@@ -256,7 +271,7 @@ pub struct SourceReport {
 }
 
 /// A connected Envoy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EnvoyReport {
     /// Its node id.
     pub node: String,
@@ -278,7 +293,7 @@ pub struct EnvoyReport {
 }
 
 /// The state of one resource type at an Envoy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TypeReport {
     /// The version that it has accepted.
     pub acked: Option<String>,
@@ -291,7 +306,7 @@ pub struct TypeReport {
 }
 
 /// Counters since the start.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CountsReport {
     /// Publications that changed something.
     pub publications: u64,

@@ -1,4 +1,4 @@
-//! The store: what operators have said, the record of it, and the last plan. Embedded for one control plane, or in etcd for several.
+//! The store: what operators have said, the record of it, the last plan, and what each plan has moved. Embedded for one control plane, or in etcd for several.
 //!
 //! A change of an intent is in the store, and synchronized, before anybody is told that it is accepted.
 
@@ -8,14 +8,18 @@ mod earlier;
 mod embedded;
 mod error;
 mod keys;
+mod plans;
 mod request;
+mod saving;
 mod shared;
 
 pub use audit::{Change, Entry, Record, broken_at};
 pub use embedded::Embedded;
 pub use error::StoreError;
 pub use keys::replica_key;
+pub use plans::{PlanEntry, PlanRecord, Why};
 pub use request::{Answer, Pending};
+pub use saving::{Saver, ToSave, to_save};
 pub use shared::{Loaded, Member, NotSubmitted, Shared, moved_to};
 
 use super::saved_state::SavedState;
@@ -23,7 +27,6 @@ use anyhow::Result;
 use meridian_planner::intent::Intents;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// The store.
 #[derive(Clone)]
@@ -56,10 +59,10 @@ impl Store {
         }
     }
 
-    /// Saves each new state until the sender is dropped. In etcd a plan is committed before it is in force.
-    pub async fn save_latest(self, states: watch::Receiver<Option<SavedState>>) {
+    /// Saves until the sender is dropped. In etcd a plan is committed before it is in force.
+    pub async fn save_latest(self, to_save: ToSave) {
         if let Self::Embedded(store) = self {
-            store.save_latest(states).await;
+            store.save_latest(to_save).await;
         }
     }
 
@@ -105,6 +108,21 @@ impl Store {
                 tokio::task::spawn_blocking(move || store.audit(after, limit)).await?
             }
             Self::Shared(store) => Ok(store.audit(after, limit).await?),
+        }
+    }
+
+    /// Records of plans, at most `limit`, the oldest first: those after a number, or the last ones.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn plans(&self, after: Option<u64>, limit: usize) -> Result<Vec<PlanRecord>> {
+        match self {
+            Self::Embedded(store) => {
+                let store = Arc::clone(store);
+                tokio::task::spawn_blocking(move || store.plans(after, limit)).await?
+            }
+            Self::Shared(store) => Ok(store.plans(after, limit).await?),
         }
     }
 

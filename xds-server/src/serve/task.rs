@@ -9,8 +9,7 @@ use super::edition::Edition;
 use super::operator::Command;
 use super::replica::{Ends, ReplicaEvent};
 use super::report::Report;
-use super::saved_state::SavedState;
-use super::store::Store;
+use super::store::{Saver, Store};
 use super::thread;
 use crate::clock::steady_clock;
 use crate::collect::gateway::{GatewayEvent, Names};
@@ -27,7 +26,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// Interval at which the controller checks whether a new plan is due.
@@ -106,7 +105,7 @@ pub struct ControllerTask {
     controller: Controller,
     shared: Shared,
     collector: Collector,
-    save: watch::Sender<Option<SavedState>>,
+    saver: Saver,
     store: Store,
     /// `None` with an embedded store.
     replica: Option<Replica>,
@@ -118,7 +117,7 @@ impl ControllerTask {
         controller: Controller,
         shared: Shared,
         collector: Collector,
-        save: watch::Sender<Option<SavedState>>,
+        saver: Saver,
         store: Store,
         replica: Option<&Ends>,
     ) -> Self {
@@ -127,7 +126,7 @@ impl ControllerTask {
             controller,
             shared,
             collector,
-            save,
+            saver,
             store,
         }
     }
@@ -267,6 +266,7 @@ impl ControllerTask {
             publish,
             fleet,
             save,
+            record,
         } = effects;
         if let Some(fleet) = fleet {
             let sources = WatchedSource::of(&fleet);
@@ -284,8 +284,9 @@ impl ControllerTask {
             }
             self.shared.hub.publish(publication);
         }
-        if save.is_some() {
-            self.save.send_replace(save);
+        // A shared store has both already.
+        if let (Some(state), None) = (save, &self.replica) {
+            self.saver.save(state, record);
         }
     }
 }

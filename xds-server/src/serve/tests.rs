@@ -22,6 +22,7 @@ use std::time::Duration;
 
 mod edits;
 mod gateways;
+mod plans;
 mod replicas;
 
 use edits::renamed;
@@ -349,7 +350,7 @@ fn while_a_plan_cannot_be_published_the_one_before_it_has_the_lease() {
         files,
         before,
     };
-    assert_eq!(effects.save, Some(saved));
+    assert_eq!((effects.save, effects.record), (Some(saved), None));
 
     let report = stand.report();
     assert_eq!(report.counts.unpublished, 21);

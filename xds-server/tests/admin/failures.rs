@@ -17,7 +17,7 @@ const USAGE: i32 = 2;
 const REFUSED: i32 = 3;
 
 /// The subcommands that speak to a control plane, each with arguments that are right but for the control plane.
-const REMOTE: [&str; 13] = [
+const REMOTE: [&str; 15] = [
     "status",
     "drain us-west-2 --why x",
     "undrain us-west-2 --why x",
@@ -31,6 +31,8 @@ const REMOTE: [&str; 13] = [
     "explain --last-requests 5 --outcome refused",
     "explain --request-id x",
     "diff fleet.yaml",
+    "plan show",
+    "plan history --last 5",
 ];
 
 /// Runs `meridian` in a directory without a simulator beside it.
@@ -198,6 +200,9 @@ fn files_that_are_wrong_and_regions_that_are_not_there() {
             FAILED,
             "--for",
         ),
+        ("plan history --last 0", USAGE, "0 is not in 1..=1000"),
+        ("plan history --last 1001", USAGE, "1001 is not in 1..=1000"),
+        ("plan undo", USAGE, "undo"),
         ("schema now", USAGE, "now"),
         ("nothing", USAGE, "nothing"),
     ] {

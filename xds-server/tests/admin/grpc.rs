@@ -1,7 +1,7 @@
 //! The API by gRPC, with gRPC's own client for Python.
 
 use crate::elsewhere::{Elsewhere, new_token};
-use crate::server::{Server, python, workspace};
+use crate::server::{Server, python, wait_for, workspace};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -102,6 +102,58 @@ fn intents_are_created_listed_and_undone() {
 }
 
 #[test]
+fn plans_explanations_and_the_fleet_file_are_those_of_the_routes() {
+    let server = Server::start();
+    let drained = server.meridian(&["drain", "us-west-2", "--why", "racks"]);
+    assert!(drained.status.success());
+    wait_for("the plan", || {
+        let output = server.meridian(&["plan", "history", "--output", "json"]);
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("\"intent\"")
+    });
+    let explained = json!({ "gateway": "us-west-2", "country": "DE", "model": "llama-3.1-70b" });
+    let target = server.status.to_string();
+    let answers = calls(
+        server.directory.path(),
+        &[&target],
+        &[
+            ("GetPlan", json!({})),
+            ("ListPlans", json!({})),
+            ("ListPlans", json!({ "after": "1", "limit": 1 })),
+            ("ListPlans", json!({ "limit": 1001 })),
+            ("Explain", json!({ "json": explained.to_string() })),
+            ("Explain", json!({ "json": "{}" })),
+            (
+                "Explain",
+                json!({ "json": json!({ "gateway": "mars", "model": "m" }).to_string() }),
+            ),
+            ("GetFleet", json!({})),
+        ],
+    );
+    let json = |answer: &Value| -> Value {
+        let text = answer["ok"]["json"].as_str();
+        serde_json::from_str(text.unwrap_or_else(|| panic!("{answer}"))).unwrap()
+    };
+    let plan = json(&answers[0]);
+    assert_eq!(plan["placements"].as_array().unwrap().len(), 3, "{plan}");
+    let plans = json(&answers[1])["plans"].take();
+    let plans = plans.as_array().unwrap();
+    assert_eq!(plans[0]["why"], "start");
+    assert_eq!(json(&answers[2])["plans"][0], plans[1]);
+    says(&answers[3], "INVALID_ARGUMENT", "limit: write 1 to 1000");
+    assert_eq!(json(&answers[4])["zone"]["zone"], "eea");
+    says(
+        &answers[5],
+        "INVALID_ARGUMENT",
+        "json: missing field `gateway`",
+    );
+    says(&answers[6], "NOT_FOUND", "there is no region `mars`");
+    let text = fs::read_to_string(server.directory.path().join("fleet.yaml")).unwrap();
+    assert_eq!(answers[7]["ok"]["text"], text);
+}
+
+#[test]
 fn tokens_are_known_over_tls() {
     let (ci, reader) = (
         new_token(&["--name", "ci", "--role", "operate"]),
@@ -112,15 +164,27 @@ fn tokens_are_known_over_tls() {
     let target = api.api.to_string();
     let of = |token: &str| {
         let arguments = [&target, &ca, token];
-        let wanted = [drain("us-west-2"), ("ListAudit", json!({}))];
+        let wanted = [
+            drain("us-west-2"),
+            ("ListAudit", json!({})),
+            ("GetPlan", json!({})),
+            ("ListPlans", json!({})),
+            ("Explain", json!({})),
+            ("GetFleet", json!({})),
+        ];
         calls(api.server.directory.path(), &arguments, &wanted)
     };
     let answers = of("");
     says(&answers[0], "UNAUTHENTICATED", "send a token");
-    says(&answers[1], "UNAUTHENTICATED", "send a token");
+    for answer in &answers[1..] {
+        says(answer, "UNAUTHENTICATED", "send a token");
+    }
     let answers = of(&reader.token);
     says(&answers[0], "PERMISSION_DENIED", "has the role `read`");
     assert_eq!(answers[1]["ok"], json!({}));
+    for read in [2, 3, 5] {
+        assert!(answers[read]["ok"].is_object(), "{}", answers[read]);
+    }
     let answers = of(&ci.token);
     assert_eq!(answers[0]["ok"]["from"], "token ci, 127.0.0.1");
     assert_eq!(answers[1]["ok"]["records"].as_array().unwrap().len(), 1);

@@ -25,7 +25,7 @@ fn schemathesis(document: &str, more: impl FnOnce(&mut Command)) {
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{out}{err}");
-    assert!(out.contains("8 selected / 8 total"), "{out}");
+    assert!(out.contains("10 selected / 10 total"), "{out}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::{Check, Names, field, listed};
 use crate::fleet::raw::{RawLocation, RawRegion};
-use meridian_policy::location::Location;
 use meridian_policy::RegionName;
+use meridian_policy::location::Location;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

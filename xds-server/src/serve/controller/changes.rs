@@ -1,50 +1,35 @@
-//! Logs the differences between two plans.
+//! What a plan moves, in the log.
 
-use meridian_planner::plan::Plan;
+use crate::serve::store::{PlanEntry, Why};
+use meridian_planner::plan::{Move, Moved, Plan, moved};
+use meridian_planner::signal::Millis;
 
-/// Logs every placement, retrieval target and pool health that differs.
+/// Logs what a plan moves. Returns its entry in the history; `None` if it moves nothing.
+pub fn logged_entry(moves: Vec<Move>, now: Millis) -> Option<PlanEntry> {
+    if moves.is_empty() {
+        return None;
+    }
+    log(&moves);
+    Some(PlanEntry::new(now, Why::of(&moves), moves))
+}
+
+/// Logs what a plan of another replica moves. Its causes are in the history.
 pub fn log_changes(before: &Plan, next: &Plan) {
-    log_placements(before, next);
-    log_retrieval(before, next);
-    log_health(before, next);
+    let moves: Vec<Move> = moved(before, next).into_iter().map(Move::from).collect();
+    log(&moves);
 }
 
-fn log_placements(before: &Plan, next: &Plan) {
-    for (gateway, zones) in &next.gateways {
-        for (zone, models) in zones {
-            for (model, placement) in models {
-                let old = before.placement(gateway, zone, model);
-                let (share, weights) = (placement.home_share, &placement.overflow);
-                if old.is_none_or(|old| old.home_share != share || old.overflow != *weights) {
-                    let weights: Vec<String> = weights
-                        .iter()
-                        .map(|(region, weight)| format!("{region}={weight}"))
-                        .collect();
-                    tracing::info!(%gateway, %zone, %model, home_share = share, overflow = weights.join(" "), "placement");
-                }
-            }
-        }
-    }
-}
-
-fn log_retrieval(before: &Plan, next: &Plan) {
-    for region in next.pools.keys() {
-        let old = before.freshness.retrieval.get(region).unwrap_or(region);
-        let serves = next.freshness.retrieval.get(region).unwrap_or(region);
-        if old != serves {
-            tracing::info!(%region, %serves, "retrieval");
-        }
-    }
-}
-
-fn log_health(before: &Plan, next: &Plan) {
-    for (region, pools) in &next.pools {
-        for (model, health) in pools {
-            let old = before.pools.get(region).and_then(|pools| pools.get(model));
-            if old.is_none_or(|old| (old.down, &old.reasons) != (health.down, &health.reasons)) {
-                let reasons: Vec<String> = health.reasons.iter().map(ToString::to_string).collect();
-                tracing::info!(%region, %model, down = health.down, reasons = reasons.join(", "), "health");
-            }
+/// Logs each move.
+pub fn log(moves: &[Move]) {
+    for Move { moved, causes } in moves {
+        let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
+        let causes = causes.join("; ");
+        match moved {
+            Moved::Placement { .. } => tracing::info!(%moved, causes, "placement"),
+            Moved::Health { .. } => tracing::info!(%moved, causes, "health"),
+            Moved::BatchGate { .. } => tracing::info!(%moved, causes, "batch"),
+            Moved::Freshness { .. } => tracing::info!(%moved, causes, "freshness"),
+            Moved::Retrieval { .. } => tracing::info!(%moved, causes, "retrieval"),
         }
     }
 }

@@ -33,6 +33,12 @@ pub fn lease_after(saved: Option<&SavedState>, fleet: &Fleet, now: Millis) -> Le
     kept.unwrap_or_else(|| new_lease(fleet, now))
 }
 
+/// Whether a lease has begun and has not ended.
+pub fn is_running(lease: Lease, now: Millis) -> bool {
+    let given = Millis(lease.given * 1000);
+    given <= now && now.since(given) < Duration::from_millis(lease.runs_ms)
+}
+
 /// Whether a lease that is in force since a time must be renewed: after a third of its length, so that two renewals may be lost.
 pub fn is_due(fleet: &Fleet, lease: Lease, since: Millis, now: Millis) -> bool {
     let third = Duration::from_millis(runs_ms(fleet) / 3);

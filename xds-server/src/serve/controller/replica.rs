@@ -124,6 +124,7 @@ impl Controller {
         self.queued_edit = None;
         super::log_changes(&self.plan, &state.plan);
         self.plan = state.plan.clone();
+        self.note_intents(now);
         if self.lease != state.lease {
             self.lease = state.lease;
             self.lease_since = Millis(now.0.min(state.lease.given.saturating_mul(1000)));
@@ -134,6 +135,7 @@ impl Controller {
             publish: Some(self.published.clone()),
             fleet: Some(self.fleet.clone()),
             save: None,
+            record: None,
         })
     }
 
@@ -199,6 +201,7 @@ impl Controller {
             publish: Some(self.published.clone()),
             fleet: Some(Arc::clone(&self.fleet)),
             save: Some(self.saved()),
+            record: Some(self.begun.clone()),
         }
     }
 

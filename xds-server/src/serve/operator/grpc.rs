@@ -6,15 +6,18 @@ use super::caller::Caller;
 use super::failure::Failure;
 use super::json::Api;
 use super::key::key;
-use super::request::{UndoRequest, Which};
+use super::request::{MOST_RECORDS, SOME_PLANS, UndoRequest, Which, WhichPlans};
 use crate::serve::decisions;
+use crate::serve::explain::FleetInForce;
 use axum::http::StatusCode;
 use meridian_proto::admin::admin_server::{Admin, AdminServer};
 use meridian_proto::admin::{
-    CreateIntentRequest, GetStatusRequest, GetStatusResponse, ListAuditRequest, ListAuditResponse,
-    ListDecisionsRequest, ListDecisionsResponse, ListIntentsRequest, ListIntentsResponse, Record,
-    UndoIntentRequest,
+    CreateIntentRequest, ExplainRequest, ExplainResponse, GetFleetRequest, GetFleetResponse,
+    GetPlanRequest, GetPlanResponse, GetStatusRequest, GetStatusResponse, ListAuditRequest,
+    ListAuditResponse, ListDecisionsRequest, ListDecisionsResponse, ListIntentsRequest,
+    ListIntentsResponse, ListPlansRequest, ListPlansResponse, Record, UndoIntentRequest,
 };
+use serde::Serialize;
 use tonic::{Request, Response, Status};
 
 /// The service. It knows callers as the routes of the same port do.
@@ -29,6 +32,19 @@ pub fn service(api: Api) -> AdminServer<AdminService> {
 fn caller<T>(request: &Request<T>) -> Result<Caller, Failure> {
     let caller = request.extensions().get::<Caller>().cloned();
     caller.ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "the caller is not known"))
+}
+
+/// A value as the JSON that the routes answer with.
+fn json(value: &impl Serialize) -> Result<String, Status> {
+    serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// The number of entries that a request wants; 0 stands for the default.
+fn limit(limit: u32, default: usize) -> usize {
+    match limit {
+        0 => default,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    }
 }
 
 #[tonic::async_trait]
@@ -71,14 +87,8 @@ impl Admin for AdminService {
     ) -> Result<Response<ListAuditResponse>, Status> {
         caller(&request)?;
         let ListAuditRequest { after, limit } = request.into_inner();
-        let which = match limit {
-            0 => Which::after(after),
-            limit => Which {
-                after,
-                limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            },
-        };
-        let audit = self.0.operator.audit(which).await?;
+        let limit = self::limit(limit, MOST_RECORDS);
+        let audit = self.0.operator.audit(Which { after, limit }).await?;
         Ok(Response::new(convert::audit_message(audit)))
     }
 
@@ -89,8 +99,7 @@ impl Admin for AdminService {
         caller(&request)?;
         let wanted = convert::wanted_decisions(request.into_inner())?;
         let found = decisions::find(&self.0.decisions, wanted)?;
-        let json = serde_json::to_string(&found);
-        let json = json.map_err(|error| Status::internal(error.to_string()))?;
+        let json = json(&found)?;
         Ok(Response::new(ListDecisionsResponse { json }))
     }
 
@@ -102,5 +111,47 @@ impl Admin for AdminService {
         let json = self.0.pages.text().await;
         let json = json.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(GetStatusResponse { json }))
+    }
+
+    async fn get_plan(
+        &self,
+        request: Request<GetPlanRequest>,
+    ) -> Result<Response<GetPlanResponse>, Status> {
+        caller(&request)?;
+        let json = json(&self.0.plans.in_force().await?)?;
+        Ok(Response::new(GetPlanResponse { json }))
+    }
+
+    async fn list_plans(
+        &self,
+        request: Request<ListPlansRequest>,
+    ) -> Result<Response<ListPlansResponse>, Status> {
+        caller(&request)?;
+        let ListPlansRequest { after, limit } = request.into_inner();
+        let limit = self::limit(limit, SOME_PLANS);
+        let history = self.0.plans.history(WhichPlans { after, limit }).await?;
+        let json = json(&history)?;
+        Ok(Response::new(ListPlansResponse { json }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainResponse>, Status> {
+        caller(&request)?;
+        let request = serde_json::from_str(&request.into_inner().json);
+        let request =
+            request.map_err(|error| Status::invalid_argument(format!("json: {error}")))?;
+        let json = json(&self.0.explainer.clone().explained(request).await?)?;
+        Ok(Response::new(ExplainResponse { json }))
+    }
+
+    async fn get_fleet(
+        &self,
+        request: Request<GetFleetRequest>,
+    ) -> Result<Response<GetFleetResponse>, Status> {
+        caller(&request)?;
+        let FleetInForce { file, text } = self.0.explainer.fleet().await?;
+        Ok(Response::new(GetFleetResponse { file, text }))
     }
 }

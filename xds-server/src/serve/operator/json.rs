@@ -13,6 +13,8 @@ use super::request::{Audit, IntentRequest, UndoRequest, Which};
 use crate::decisions::Kept;
 use crate::serve::explain::Explainer;
 use crate::serve::http::Pages;
+use crate::serve::plans::Plans;
+use crate::serve::report::Report;
 use crate::serve::store::Record;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{OriginalUri, Path, Query, State};
@@ -36,6 +38,8 @@ pub struct Api {
     pub explainer: Explainer,
     /// What gateways have reported.
     pub decisions: Arc<Kept>,
+    /// The plan in force, and those before.
+    pub plans: Plans,
 }
 
 /// The routes, relative to `/v1`.
@@ -170,7 +174,7 @@ async fn audit(
     get,
     path = "/status",
     operation_id = "get_status",
-    responses((status = 200, description = "The state.", body = serde_json::Value, content_type = "application/json"), Refusing),
+    responses((status = 200, description = "The state.", body = Report), Refusing),
 )]
 async fn status(State(api): State<Api>) -> Response {
     api.pages.status().await

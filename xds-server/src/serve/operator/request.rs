@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Longest text of a person, in characters.
 const LONGEST_TEXT: usize = 1000;
 /// Most records in an answer.
-const MOST_RECORDS: usize = 1000;
+pub const MOST_RECORDS: usize = 1000;
 /// Largest number of a record: what all languages have as an integer of 64 bits.
 const LARGEST_NUMBER: u64 = i64::MAX as u64;
 
@@ -98,6 +98,31 @@ fn most_records() -> usize {
     MOST_RECORDS
 }
 
+/// Which plans are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WhichPlans {
+    /// Those after this number; without it the last ones.
+    #[param(
+        required = false,
+        nullable = false,
+        maximum = 9_223_372_036_854_775_807_i64
+    )]
+    pub after: Option<u64>,
+    /// At most so many.
+    #[serde(default = "some_plans")]
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    pub limit: usize,
+}
+
+/// Plans in an answer, if nothing else is said.
+pub const SOME_PLANS: usize = 100;
+
+fn some_plans() -> usize {
+    SOME_PLANS
+}
+
 impl IntentRequest {
     /// Checks what its schema says.
     pub(super) fn checked(self) -> Result<Self, Failure> {
@@ -123,25 +148,34 @@ impl UndoRequest {
 }
 
 impl Which {
-    /// As many as there may be in an answer.
-    pub(super) fn after(after: u64) -> Self {
-        Self {
-            after,
-            limit: MOST_RECORDS,
-        }
-    }
-
     /// Checks what its schema says.
     pub(super) fn checked(self) -> Result<Self, Failure> {
-        let wrong = |error: String| Err(Failure::new(StatusCode::BAD_REQUEST, error));
-        if self.after > LARGEST_NUMBER {
-            return wrong(format!("after: write 0 to {LARGEST_NUMBER}"));
-        }
-        if !(1..=MOST_RECORDS).contains(&self.limit) {
-            return wrong(format!("limit: write 1 to {MOST_RECORDS}"));
-        }
+        check_page(self.after, self.limit)?;
         Ok(self)
     }
+}
+
+impl WhichPlans {
+    /// Checks what its schema says.
+    ///
+    /// # Errors
+    ///
+    /// A parameter is out of bounds.
+    pub fn checked(self) -> Result<Self, Failure> {
+        check_page(self.after.unwrap_or_default(), self.limit)?;
+        Ok(self)
+    }
+}
+
+fn check_page(after: u64, limit: usize) -> Result<(), Failure> {
+    let wrong = |error: String| Err(Failure::new(StatusCode::BAD_REQUEST, error));
+    if after > LARGEST_NUMBER {
+        return wrong(format!("after: write 0 to {LARGEST_NUMBER}"));
+    }
+    if !(1..=MOST_RECORDS).contains(&limit) {
+        return wrong(format!("limit: write 1 to {MOST_RECORDS}"));
+    }
+    Ok(())
 }
 
 fn text(field: &str, text: &str) -> Result<String, Failure> {

@@ -5,6 +5,7 @@ use super::*;
 use crate::serve::api::routes;
 use crate::serve::explain::Explainer;
 use crate::serve::http::Pages;
+use crate::serve::plans::Plans;
 use crate::serve::store::{Change, Entry};
 use arc_swap::ArcSwap;
 use axum::extract::ConnectInfo;
@@ -36,12 +37,18 @@ async fn serve(from: Option<SocketAddr>) -> (String, Store) {
         topology: Arc::new(ArcSwap::from_pointee(Topology::new(fleet))),
         store: store.clone(),
     };
+    let plans = Plans {
+        report: Arc::default(),
+        topology: Arc::clone(&explainer.topology),
+        store: store.clone(),
+    };
     let routes = routes(
         Api {
             operator,
             pages,
             explainer,
             decisions: Arc::default(),
+            plans,
         },
         Access::Loopback,
     );

@@ -3,16 +3,18 @@
 //! Without a directory the store is in memory: it works the same, and ends with the process. A change of an intent is in the file, and
 //! synchronized, before anybody is told that it is accepted.
 
-use super::{Entry, Record, earlier};
+use super::plans::{KEPT, PlanEntry, PlanRecord};
+use super::{Entry, Record, ToSave, earlier};
 use crate::clock::{steady_clock, system_time};
 use crate::serve::saved_state::{SavedState, by_system_time};
 use anyhow::{Context, Result, anyhow, bail};
 use meridian_planner::intent::{Intent, Intents};
 use redb::backends::InMemoryBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// The name of the file.
 const FILE: &str = "meridian.redb";
@@ -24,6 +26,7 @@ const VERSIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("versions"
 const STATES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("states");
 const INTENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("intents");
 const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+const PLANS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("plans");
 
 /// The only version and the only state.
 const ONLY: &str = "control plane";
@@ -61,6 +64,7 @@ impl Embedded {
             .with_context(|| format!("--state {}", directory.display()))?;
         let file = directory.join(FILE);
         let shown = file.clone();
+        refuse_newer(&file)?;
         let opened = Database::create(&file).map_err(|error| {
             let fix = match error {
                 DatabaseError::DatabaseAlreadyOpen => "another `meridian serve` uses it",
@@ -77,7 +81,7 @@ impl Embedded {
         };
         store.prepare()?;
         if let Some(state) = earlier {
-            store.save(&state)?;
+            store.save(&state, Vec::new())?;
         }
         Ok(store)
     }
@@ -88,19 +92,14 @@ impl Embedded {
         {
             let mut versions = write.open_table(VERSIONS)?;
             let version = versions.get(ONLY)?.map(|version| version.value());
-            match version {
-                Some(version) if version > VERSION => bail!(
-                    "--state: {} is of a newer version of meridian ({version}, this one knows {VERSION})",
-                    self.shown.display()
-                ),
-                Some(_) => {}
-                None => {
-                    versions.insert(ONLY, VERSION)?;
-                }
+            check_version(version, &self.shown)?;
+            if version.is_none() {
+                versions.insert(ONLY, VERSION)?;
             }
             write.open_table(STATES)?;
             write.open_table(INTENTS)?;
             write.open_table(AUDIT)?;
+            write.open_table(PLANS)?;
         }
         write.commit()?;
         Ok(())
@@ -120,34 +119,56 @@ impl Embedded {
         Ok(SavedState::read(bytes.value(), &self.shown))
     }
 
-    /// Saves the plan.
+    /// Saves the plan, and records what it and those before it have moved. Of the records the last [`KEPT`] stay.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn save(&self, state: &SavedState) -> Result<()> {
+    pub fn save(&self, state: &SavedState, entries: Vec<PlanEntry>) -> Result<()> {
         let write = self.database.begin_write()?;
         let bytes = serde_json::to_vec(state)?;
         write.open_table(STATES)?.insert(ONLY, &*bytes)?;
+        {
+            let mut plans = write.open_table(PLANS)?;
+            for entry in entries {
+                let last = plans.last()?.map_or(0, |(number, _)| number.value());
+                let record = entry.numbered(last + 1);
+                plans.insert(record.number, &*serde_json::to_vec(&record)?)?;
+                plans.remove(record.number.saturating_sub(KEPT))?;
+            }
+        }
         write.commit()?;
         Ok(())
     }
 
-    /// Saves each new state until the sender is dropped. States that are replaced while one is written are skipped; the last one is always
-    /// written.
-    pub async fn save_latest(self: Arc<Self>, mut states: watch::Receiver<Option<SavedState>>) {
-        while states.changed().await.is_ok() {
-            let state = states.borrow_and_update().clone();
-            let Some(state) = state else {
-                continue;
-            };
+    /// Saves until the sender is dropped. States that are replaced while one is written are skipped; the last one is always written, and so
+    /// is each record.
+    pub async fn save_latest(self: Arc<Self>, mut to_save: ToSave) {
+        while let Some((state, entries)) = to_save.next().await {
             let state = by_system_time(state, steady_clock(), system_time());
-            let store = Arc::clone(&self);
-            let saved = tokio::task::spawn_blocking(move || store.save(&state)).await;
+            let (store, unsaved) = (Arc::clone(&self), entries.clone());
+            let saved = tokio::task::spawn_blocking(move || store.save(&state, entries)).await;
             if let Err(error) = saved.map_err(anyhow::Error::from).flatten() {
                 tracing::warn!(%error, "the plan cannot be saved; a restart would start with home first");
+                to_save.put_back(unsaved);
             }
         }
+    }
+
+    /// Records of plans, at most `limit`, the oldest first: those after a number, or the last ones.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn plans(&self, after: Option<u64>, limit: usize) -> Result<Vec<PlanRecord>> {
+        let read = self.database.begin_read()?;
+        let plans = read.open_table(PLANS)?;
+        let last = plans.last()?.map_or(0, |(number, _)| number.value());
+        let after = after.unwrap_or_else(|| last.saturating_sub(limit as u64));
+        let records = plans.range(after.saturating_add(1)..)?.take(limit);
+        records
+            .map(|entry| Ok(serde_json::from_slice(entry?.1.value())?))
+            .collect()
     }
 
     /// What operators have said.
@@ -217,6 +238,31 @@ impl Embedded {
         records
             .map(|entry| Ok(serde_json::from_slice(entry?.1.value())?))
             .collect()
+    }
+}
+
+/// Refuses a file of a newer version without writing to it: to open it for writing changes it. One whose process was killed is repaired
+/// first.
+fn refuse_newer(file: &Path) -> Result<()> {
+    // What cannot be read is reported by the one that opens it for writing.
+    let Ok(database) = ReadOnlyDatabase::open(file) else {
+        return Ok(());
+    };
+    let read = database.begin_read()?;
+    let version = match read.open_table(VERSIONS) {
+        Ok(versions) => versions.get(ONLY)?.map(|version| version.value()),
+        Err(_) => None,
+    };
+    check_version(version, file)
+}
+
+fn check_version(version: Option<u64>, shown: &Path) -> Result<()> {
+    match version {
+        Some(version) if version > VERSION => bail!(
+            "--state: {} is of a newer version of meridian ({version}, this one knows {VERSION})",
+            shown.display()
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `plan` | the plan in force, the fleet files and the lease of the gateways |
 //! | `intents/<number>` | an intent in force |
 //! | `audit/<number>` | a record |
+//! | `plans/<number>` | what a plan has moved: the last 1,000 |
 //! | `requests/<id>`, `answers/<id>` | what an operator has asked one replica for, and the leader's answer; both end with a lease |
 
 pub const VERSION: &str = "version";
@@ -16,6 +17,7 @@ pub const PLAN: &str = "plan";
 pub const REPLICAS: &str = "replicas/";
 pub const INTENTS: &str = "intents/";
 pub const AUDIT: &str = "audit/";
+pub const PLANS: &str = "plans/";
 pub const REQUESTS: &str = "requests/";
 pub const ANSWERS: &str = "answers/";
 

@@ -3,6 +3,7 @@
 //! Whatever changes `plan`, `intents` and `audit` is one transaction that etcd makes only while the leader's key is the one that this
 //! replica has created. So nothing of a replica that no longer leads is ever in the store, also if it does not know yet.
 
+mod plans;
 mod submit;
 mod take_over;
 mod term;
@@ -11,7 +12,7 @@ pub use submit::NotSubmitted;
 pub use take_over::moved_to;
 pub use term::{Loaded, Member};
 
-use super::committed::{decoded, encoded};
+use super::committed::decoded;
 use super::error::{StoreError, json};
 use super::keys::{AUDIT, INTENTS, LEADER, PLAN, number_of, numbered};
 use super::request::{Answer, Pending};
@@ -38,6 +39,8 @@ struct Session {
     client: Option<Client>,
     /// The revision at which this replica's key of the leader was created; `None` while it does not lead.
     term: Option<i64>,
+    /// The number of the last record of a plan, once it is known in this term.
+    last_plan: Option<u64>,
 }
 
 impl Shared {
@@ -62,12 +65,17 @@ impl Shared {
     /// Writes by a term from now on, until there is another connection. Who plans says so, once it plans from what the store has: a
     /// term that was won meanwhile is not that of what was planned before.
     pub fn lead(&self, term: i64) {
-        self.session().term = Some(term);
+        let mut session = self.session();
+        session.term = Some(term);
+        session.last_plan = None;
     }
 
     /// Takes another connection, or none. This replica does not lead by it.
     pub fn connected(&self, client: Option<Client>) {
-        *self.session() = Session { client, term: None };
+        *self.session() = Session {
+            client,
+            ..Session::default()
+        };
     }
 
     fn client(&self) -> Result<Client, StoreError> {
@@ -80,22 +88,6 @@ impl Shared {
         let client = session.client.ok_or(StoreError::Away)?;
         let term = session.term.ok_or(StoreError::NotLeading)?;
         Ok((client, term, Guard::CreatedAt(LEADER.into(), term)))
-    }
-
-    /// Makes a plan the one in force. Returns its revision.
-    ///
-    /// # Errors
-    ///
-    /// This replica does not lead, or etcd does not answer: the plan may be in force then.
-    pub async fn commit(&self, state: &SavedState) -> Result<i64, StoreError> {
-        let (client, term, guard) = self.leading()?;
-        let put = Step::put(PLAN, encoded(state, term)?);
-        let done = client.transact([guard], [put]).await?;
-        if done.succeeded {
-            Ok(done.revision)
-        } else {
-            Err(StoreError::NotLeading)
-        }
     }
 
     /// Changes an intent and records it. The answer to a request is a part of the transaction.

@@ -12,6 +12,8 @@ use meridian_policy::filter_policy::Lease;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod plans;
+
 fn state(given: u64) -> SavedState {
     SavedState {
         plan: Plan::default(),
@@ -82,22 +84,22 @@ async fn a_term_that_was_won_meanwhile_is_not_that_of_a_plan_made_before() {
     let etcd = Etcd::start().await;
     let (first, second) = (Replica::new(&etcd).await, Replica::new(&etcd).await);
     first.campaign().await.unwrap();
-    first.store.commit(&state(1)).await.unwrap();
+    first.store.commit(&state(1), None).await.unwrap();
     // Its session ends while it plans. Another one leads for a moment, and then this one wins again, and does not know yet.
     first.client.revoke(first.lease).await.unwrap();
     second.campaign().await.unwrap();
-    second.store.commit(&state(2)).await.unwrap();
+    second.store.commit(&state(2), None).await.unwrap();
     second.client.revoke(second.lease).await.unwrap();
     let client = etcd.client().await;
     first.store.connected(Some(client.clone()));
     let lease = client.grant(60).await.unwrap();
     let member = Member::default();
     let term = first.store.campaign(&client, lease, &member).await.unwrap();
-    let late = first.store.commit(&state(3)).await;
+    let late = first.store.commit(&state(3), None).await;
     assert!(matches!(late, Err(StoreError::NotLeading)), "{late:?}");
     first.store.lead(term.unwrap());
     assert_eq!(first.plan().await, Some(state(2)));
-    first.store.commit(&state(4)).await.unwrap();
+    first.store.commit(&state(4), None).await.unwrap();
 }
 
 #[tokio::test]
@@ -105,19 +107,19 @@ async fn a_leader_that_was_followed_writes_nothing() {
     let etcd = Etcd::start().await;
     let (first, second) = (Replica::new(&etcd).await, Replica::new(&etcd).await);
     assert!(matches!(
-        second.store.commit(&state(0)).await,
+        second.store.commit(&state(0), None).await,
         Err(StoreError::NotLeading)
     ));
     let term = first.campaign().await.unwrap();
     assert_eq!(second.campaign().await, None);
-    first.store.commit(&state(1)).await.unwrap();
+    first.store.commit(&state(1), None).await.unwrap();
     first.store.change(entry("one", None), None).await.unwrap();
     first.client.revoke(first.lease).await.unwrap();
     let next = second.campaign().await.unwrap();
     assert!(next > term);
-    second.store.commit(&state(2)).await.unwrap();
+    second.store.commit(&state(2), None).await.unwrap();
     // The first one does not know yet, as if it had been stopped.
-    let late = first.store.commit(&state(3)).await;
+    let late = first.store.commit(&state(3), None).await;
     assert!(matches!(late, Err(StoreError::NotLeading)), "{late:?}");
     let late = first.store.change(entry("late", None), None).await;
     assert!(matches!(late, Err(StoreError::NotLeading)), "{late:?}");
@@ -233,13 +235,13 @@ async fn an_etcd_that_dies_is_away_and_keeps_everything() {
     let mut etcd = Etcd::start().await;
     let replica = Replica::new(&etcd).await;
     replica.campaign().await.unwrap();
-    replica.store.commit(&state(1)).await.unwrap();
+    replica.store.commit(&state(1), None).await.unwrap();
     etcd.kill();
-    let away = replica.store.commit(&state(2)).await;
+    let away = replica.store.commit(&state(2), None).await;
     assert!(matches!(away, Err(StoreError::Etcd(_))), "{away:?}");
     etcd.restart().await;
     assert_eq!(replica.plan().await, Some(state(1)));
-    assert!(replica.store.commit(&state(2)).await.is_ok());
+    assert!(replica.store.commit(&state(2), None).await.is_ok());
 }
 
 #[tokio::test]
@@ -250,7 +252,8 @@ async fn an_embedded_store_is_copied_to_etcd_once() {
         let before = (number > 2).then(|| number - 1);
         embedded.change(entry("one", before)).unwrap();
     }
-    embedded.save(&state(7)).unwrap();
+    let plans = (0..25).map(plans::entry).collect();
+    embedded.save(&state(7), plans).unwrap();
     assert_eq!(moved_to(&embedded, &etcd.address()).await.unwrap(), 120);
     let replica = Replica::new(&etcd).await;
     assert_eq!(replica.plan().await, Some(state(7)));
@@ -258,6 +261,9 @@ async fn an_embedded_store_is_copied_to_etcd_once() {
     assert_eq!(records, embedded.audit(0, 200).unwrap());
     let intents = replica.store.intents().await.unwrap();
     assert_eq!(intents, embedded.intents().unwrap());
+    let plans = replica.store.plans(Some(0), 100).await.unwrap();
+    assert_eq!(plans.len(), 25);
+    assert_eq!(plans, embedded.plans(Some(0), 100).unwrap());
     replica.campaign().await.unwrap();
     let next = replica
         .store

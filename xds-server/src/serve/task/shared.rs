@@ -113,7 +113,8 @@ impl ControllerTask {
     /// Makes a state the one in force, and then carries out the rest. Without success this replica leads no longer.
     pub(super) async fn carry_out(&mut self, effects: Effects) {
         if let (Some(replica), Some(state)) = (&mut self.replica, &effects.save) {
-            match replica.store.commit(state).await {
+            let record = effects.record.clone();
+            match replica.store.commit(state, record).await {
                 Ok(revision) => replica.in_force = Some((revision, state.clone())),
                 Err(error) => {
                     tracing::warn!(%error, "a plan was not committed");

@@ -39,7 +39,7 @@ impl Pair {
 impl Stand {
     fn adopt(&mut self, saved: &SavedState) {
         let effects = self.controller.adopt(saved, self.now).unwrap();
-        assert_eq!(effects.save, None);
+        assert_eq!((&effects.save, &effects.record), (&None, &None));
         self.take(&effects);
         self.saved = saved.clone();
     }

@@ -33,10 +33,7 @@ pub(super) fn wanted_decisions(request: ListDecisionsRequest) -> Result<Wanted, 
     let text = |text: String| Some(text).filter(|text| !text.is_empty());
     let outcome = text(request.outcome).map(|outcome| outcome.parse());
     Ok(Wanted {
-        last: match request.last {
-            0 => Wanted::USUAL,
-            last => usize::try_from(last).unwrap_or(usize::MAX),
-        },
+        last: super::limit(request.last, Wanted::USUAL),
         after: request.after,
         gateway: text(request.gateway),
         zone: text(request.zone),

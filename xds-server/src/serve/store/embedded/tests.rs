@@ -136,25 +136,81 @@ fn what_cannot_be_used_is_named_and_kept() {
     );
     assert_eq!(std::fs::read(&file).unwrap(), b"not a database");
     std::fs::remove_file(&file).unwrap();
-    let store = Embedded::open(Some(dir.path())).unwrap();
+    let _store = Embedded::open(Some(dir.path())).unwrap();
     let error = format!("{:#}", Embedded::open(Some(dir.path())).err().unwrap());
     assert!(
         error.ends_with("another `meridian serve` uses it"),
         "{error}"
     );
+}
+
+/// A table of a later version.
+const LATER: TableDefinition<'_, u64, &str> = TableDefinition::new("later");
+
+#[test]
+fn a_store_of_a_newer_version_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Embedded::open(Some(dir.path())).unwrap();
     let write = store.database.begin_write().unwrap();
+    let newer = VERSION + 1;
     write
         .open_table(VERSIONS)
         .unwrap()
-        .insert(ONLY, VERSION + 1)
+        .insert(ONLY, newer)
+        .unwrap();
+    write.open_table(LATER).unwrap().insert(1, "kept").unwrap();
+    write.commit().unwrap();
+    drop(store);
+    let bytes = || std::fs::read(dir.path().join(FILE)).unwrap();
+    let before = bytes();
+    for _ in 0..3 {
+        let error = format!("{:#}", Embedded::open(Some(dir.path())).err().unwrap());
+        assert!(
+            error
+                .ends_with("meridian.redb is of a newer version of meridian (2, this one knows 1)"),
+            "{error}"
+        );
+        assert!(bytes() == before, "the file was written");
+    }
+}
+
+#[test]
+fn tables_and_fields_of_a_later_version_are_ignored_and_tables_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Embedded::open(Some(dir.path())).unwrap();
+    let write = store.database.begin_write().unwrap();
+    write.open_table(LATER).unwrap().insert(1, "kept").unwrap();
+    let state = br#"{"plan": {"pools": {}, "gateways": {}, "later": 1}, "lease": {"given": 7, "runs_ms": 60000}, "later": {}}"#;
+    write
+        .open_table(STATES)
+        .unwrap()
+        .insert(ONLY, &state[..])
+        .unwrap();
+    let freeze = br#"{"action": {"kind": "freeze"}, "by": "ana", "why": "one", "created": 1, "expires": 2, "later": []}"#;
+    write
+        .open_table(INTENTS)
+        .unwrap()
+        .insert(1, &freeze[..])
+        .unwrap();
+    let record = br#"{"number": 1, "at": 5, "why": "start", "moves": [], "more": 0, "later": 1}"#;
+    write
+        .open_table(PLANS)
+        .unwrap()
+        .insert(1, &record[..])
         .unwrap();
     write.commit().unwrap();
     drop(store);
-    let error = format!("{:#}", Embedded::open(Some(dir.path())).err().unwrap());
-    assert!(
-        error.contains("is of a newer version of meridian (2, this one knows 1)"),
-        "{error}"
-    );
+    let store = Embedded::open(Some(dir.path())).unwrap();
+    let state = store.state().unwrap().unwrap();
+    assert_eq!(state.lease.given, 7);
+    assert_eq!(store.intents().unwrap().0[&1], intent("one"));
+    assert_eq!(store.plans(None, 1).unwrap()[0].number, 1);
+    store.save(&state, Vec::new()).unwrap();
+    drop(store);
+    let store = Embedded::open(Some(dir.path())).unwrap();
+    let read = store.database.begin_read().unwrap();
+    let later = read.open_table(LATER).unwrap().get(1).unwrap();
+    assert_eq!(later.unwrap().value(), "kept");
 }
 
 #[tokio::test]
@@ -162,22 +218,23 @@ async fn the_last_state_is_saved() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Embedded::open(Some(dir.path())).unwrap());
     assert_eq!(store.state().unwrap(), None);
-    let (sender, states) = watch::channel(None);
+    let (saver, states) = crate::serve::store::to_save();
     let saving = tokio::spawn(Arc::clone(&store).save_latest(states));
     for given in 0..100 {
         let lease = Lease {
             given,
             runs_ms: 60_000,
         };
-        sender.send_replace(Some(SavedState {
+        let state = SavedState {
             plan: Plan::default(),
             lease,
             files: Vec::new(),
             before: None,
-        }));
+        };
+        saver.save(state, None);
         tokio::task::yield_now().await;
     }
-    drop(sender);
+    drop(saver);
     saving.await.unwrap();
     drop(store);
     let store = Embedded::open(Some(dir.path())).unwrap();

@@ -3,11 +3,14 @@
 use crate::etcd::{Address, Client, Guard, Step};
 use crate::serve::store::Embedded;
 use crate::serve::store::committed::encoded;
-use crate::serve::store::keys::{AUDIT, INTENTS, PLAN, VERSION, numbered};
+use crate::serve::store::keys::{AUDIT, INTENTS, PLAN, PLANS, VERSION, numbered};
 use anyhow::{Context, Result, bail};
 
 /// Records in one transaction: etcd takes 128 steps and 1.5 MiB in one.
 const AT_ONCE: usize = 50;
+
+/// Records of plans in one transaction: each may have 64 KiB.
+const PLANS_AT_ONCE: usize = 10;
 
 /// Copies everything of an embedded store to etcd, where nothing may be yet. Returns the number of records.
 ///
@@ -44,6 +47,19 @@ pub async fn moved_to(embedded: &Embedded, address: &Address) -> Result<u64> {
     for (number, intent) in embedded.intents()?.0 {
         let value = serde_json::to_vec(&intent)?;
         nothing_yet(vec![Step::put(numbered(INTENTS, number), value)]).await?;
+    }
+    let mut after = 0;
+    loop {
+        let records = embedded.plans(Some(after), PLANS_AT_ONCE)?;
+        let Some(newest) = records.last() else {
+            break;
+        };
+        after = newest.number;
+        let puts = records.iter().map(|record| {
+            let value = serde_json::to_vec(record)?;
+            Ok(Step::put(numbered(PLANS, record.number), value))
+        });
+        nothing_yet(puts.collect::<Result<_>>()?).await?;
     }
     let mut steps = vec![Step::put(VERSION, "1")];
     if let Some(state) = embedded.state()? {
