@@ -1,4 +1,5 @@
 // What the control plane says, kept up to date by its events.
+import { untrack } from "svelte";
 import { get, reason, Refusal } from "../api/client.ts";
 import { readEvents } from "../api/events.ts";
 import type { Decision, PlanRecord, Report, Series } from "../api/types.ts";
@@ -90,10 +91,11 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 export const live = new Live();
 
-/** Runs while `$effect` does, anew with each token. */
+/** An effect: it runs anew with each token. */
 export function connect() {
   void token.entered;
   const stop = new AbortController();
-  void live.run(stop.signal);
+  // It reads what it writes itself.
+  untrack(() => void live.run(stop.signal));
   return () => stop.abort();
 }

@@ -31,14 +31,14 @@ function overlap(a: Box, b: Box): number {
   return x > 0 && y > 0 ? x * y : 0;
 }
 
-/** The side for each label, chosen one after the other: the one that covers the least. */
-export function sides(points: Point[], widths: number[], height: number, map: { width: number; height: number }): Side[] {
+/** The side for each label, chosen one after the other: the one that covers the least and is within the map's width. */
+export function sides(points: Point[], widths: number[], height: number, mapWidth: number): Side[] {
   const taken: Box[] = points.map(({ x, y }) => ({ left: x - 9, right: x + 9, top: y - 9, bottom: y + 9 }));
   return points.map((point, index) => {
     const width = widths[index] ?? 0;
     const costs = SIDES.map((side, preference) => {
       const it = box(point, width, height, side);
-      const outside = it.left < 0 || it.right > map.width || it.top < 0 || it.bottom > map.height;
+      const outside = it.left < 0 || it.right > mapWidth;
       return taken.reduce((sum, other) => sum + overlap(it, other), 0) + (outside ? 1e6 : 0) + preference;
     });
     const best = SIDES[costs.indexOf(Math.min(...costs))] ?? "right";
