@@ -229,7 +229,7 @@ export interface Decision {
 export interface PlanRecord {
   number: number;
   at: Millis;
-  why: string;
+  why: "start" | "edit" | "intent" | "signals" | "planner";
   moves: Move[];
   /** Moves that are left out. */
   more: number;

@@ -49,7 +49,7 @@ class Live {
     const [report, decisions, plans, series] = await Promise.all([
       get<Report>("v1/status", signal),
       get<{ decisions: Decision[] }>(after === undefined ? "v1/decisions?last=200" : `v1/decisions?after=${after}`, signal),
-      get<{ plans: PlanRecord[] }>("v1/plans?last=200", signal),
+      get<{ plans: PlanRecord[] }>("v1/plans?limit=200", signal),
       get<Series>("v1/series?minutes=1", signal),
     ]);
     this.#takeReport(report);

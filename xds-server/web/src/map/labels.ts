@@ -31,9 +31,13 @@ function overlap(a: Box, b: Box): number {
   return x > 0 && y > 0 ? x * y : 0;
 }
 
-/** The side for each label, chosen one after the other: the one that covers the least and is within the map's width. */
-export function sides(points: Point[], widths: number[], height: number, mapWidth: number): Side[] {
-  const taken: Box[] = points.map(({ x, y }) => ({ left: x - 9, right: x + 9, top: y - 9, bottom: y + 9 }));
+function around({ x, y }: Point, radius: number): Box {
+  return { left: x - radius, right: x + radius, top: y - radius, bottom: y + radius };
+}
+
+/** The side for each label, chosen one after the other: the one that covers the least and is within the map's width. `arcs`: points on them. */
+export function sides(points: Point[], widths: number[], height: number, mapWidth: number, arcs: Point[]): Side[] {
+  const taken = [...points.map((point) => around(point, 9)), ...arcs.map((point) => around(point, 3))];
   return points.map((point, index) => {
     const width = widths[index] ?? 0;
     const costs = SIDES.map((side, preference) => {

@@ -1,7 +1,16 @@
 // What a plan moved and why, in words.
-import type { Cause, Condition, Crossing, Move, MovedShare } from "../api/types.ts";
+import type { Cause, Condition, Crossing, Move, MovedShare, PlanRecord } from "../api/types.ts";
 import { REASONS } from "./health.ts";
 import { list, percent, seconds } from "./units.ts";
+
+/** Why a plan was made. */
+export const WHYS: Record<PlanRecord["why"], string> = {
+  start: "start of the control plane",
+  edit: "edit of the fleet file",
+  intent: "intents",
+  signals: "signals",
+  planner: "planner",
+};
 
 function share(share: MovedShare | null): string {
   if (!share) return "no placement";

@@ -26,6 +26,7 @@ export class Fleet {
     const now = Date.now();
     this.report.at = now;
     for (let ago = 40; ago > 0; ago--) this.#decide(now - ago * 2_000);
+    this.#plan(now - 300_000, "start", []);
     this.#plan(now - 240_000, "signals", [
       {
         kind: "placement",
@@ -82,7 +83,7 @@ export class Fleet {
     this.#plan(now, drained ? "intent" : "signals", [{ kind: "placement", gateway, zone: "global", model: MODEL, before, after, causes }]);
   }
 
-  #plan(at: number, why: string, moves: Move[]) {
+  #plan(at: number, why: PlanRecord["why"], moves: Move[]) {
     this.plans.push({ number: this.plans.length + 1, at, why, moves, more: 0 });
   }
 

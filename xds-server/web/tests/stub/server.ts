@@ -95,7 +95,7 @@ async function behave(request: IncomingMessage, response: ServerResponse, fleet:
 
 function read(url: URL, response: ServerResponse, fleet: Fleet) {
   const { searchParams } = url;
-  const last = Number(searchParams.get("last") ?? 1000);
+  const last = Number(searchParams.get("last") ?? searchParams.get("limit") ?? 1000);
   const after = Number(searchParams.get("after") ?? 0);
   const fits = (decision: Decision) => FILTERS.every((name) => !searchParams.has(name) || searchParams.get(name) === decision[name]);
   switch (url.pathname) {
