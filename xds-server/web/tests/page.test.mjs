@@ -279,6 +279,20 @@ test("works by the keyboard alone", async (t) => {
   await page.getByText("Nothing is drained, overridden or frozen.").waitFor();
 });
 
+test("shows what an Envoy refuses, beside one of the same node id", { skip: !isStub && "no Envoy of it refuses anything" }, async (t) => {
+  const started = await start();
+  const [envoy] = started.fleet.report.envoys;
+  const refusing = structuredClone({ ...envoy, remote: "127.0.0.1:40000" });
+  refusing.types.listener = { acked: "0123456789", in_flight: null, refused: "abcdef0123", nack: "no such filter: meridian.router" };
+  started.fleet.report.envoys.push(refusing);
+  const { page, errors } = await open(t, "gateways", WIDE, started.base);
+  await page.getByText(`${envoy.node} at 127.0.0.1:40000, listener: refuses abcdef01: no such filter: meridian.router. It keeps 01234567.`).waitFor();
+  await page.locator("summary", { hasText: "Versions by resource type" }).click();
+  const rows = page.getByRole("table", { name: "Versions by resource type" }).getByRole("row", { name: envoy.node });
+  assert.equal(await rows.count(), 2 * Object.keys(envoy.types).length);
+  assert.deepEqual(errors, []);
+});
+
 test("moves the cursor of a chart by the keyboard", async (t) => {
   const { page } = await open(t, "signals");
   const chart = page.getByRole("application").first();

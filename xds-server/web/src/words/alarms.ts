@@ -2,7 +2,6 @@
 import type { Report } from "../api/types.ts";
 
 export interface Shown {
-  key: string;
   /** None: it is about the control plane. */
   region?: string;
   kind?: string;
@@ -21,9 +20,8 @@ export function alarms(report: Report): Shown[] {
   ];
   const known = new Set(Object.keys(report.regions));
   return [
-    ...own.flatMap(([kind, message]) => (message ? [{ key: kind, kind, message }] : [])),
+    ...own.flatMap(([kind, message]) => (message ? [{ kind, message }] : [])),
     ...report.alarms.map(({ region, kind, message }) => ({
-      key: `${region} ${kind} ${message}`,
       ...(known.has(region) ? { region } : {}),
       kind,
       message,

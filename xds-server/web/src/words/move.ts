@@ -12,10 +12,11 @@ export const WHYS: Record<PlanRecord["why"], string> = {
   planner: "planner",
 };
 
+/** With a share of 100 % the others are those that would get what overflows. */
 function share(share: MovedShare | null): string {
   if (!share) return "no placement";
   const others = Object.entries(share.overflow).map(([region, weight]) => `${region} ${weight}`);
-  return others.length > 0 && share.home_share < 100 ? `${share.home_share} % (${others.join(", ")})` : `${share.home_share} %`;
+  return others.length > 0 ? `${share.home_share} % (${others.join(", ")})` : `${share.home_share} %`;
 }
 
 function condition(condition: Condition | null): string {
