@@ -5,8 +5,13 @@ import { send } from "./client.ts";
 /** Longest silence of a stream, in milliseconds. The control plane sends its status every two seconds. */
 const LONGEST_SILENCE = 10_000;
 
-/** Reads events until the stream ends, which is an error as well. */
-export async function readEvents(path: string, take: (event: string, data: unknown) => void, signal: AbortSignal): Promise<never> {
+/** Reads events until the stream ends, which is an error as well. `opened` ends before the first event is taken. */
+export async function readEvents(
+  path: string,
+  opened: () => Promise<void>,
+  take: (event: string, data: unknown) => void,
+  signal: AbortSignal,
+): Promise<never> {
   const silence = new AbortController();
   const response = await send(path, {
     headers: { accept: "text/event-stream" },
@@ -14,6 +19,7 @@ export async function readEvents(path: string, take: (event: string, data: unkno
   });
   if (!response.body) throw new Error("the answer has no body");
   const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()).getReader();
+  await opened();
   let timer = setTimeout(() => silence.abort(), LONGEST_SILENCE);
   try {
     for (;;) {

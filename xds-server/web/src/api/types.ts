@@ -194,9 +194,11 @@ export type DecisionOutcome = "answered" | "refused" | "failed" | "broken" | "le
 export interface Attempt {
   /** A region, or `fallback/<name>`. */
   to: string;
-  address?: string;
+  /** The endpoint's, `-` if there was none. */
+  address: string;
   end: string;
-  ms: number;
+  /** None for the only attempt, which the times of the request tell. */
+  ms?: number;
 }
 
 /** A request, as its gateway decided it. */
@@ -210,19 +212,23 @@ export interface Decision {
   model?: string;
   lane?: Lane;
   outcome: DecisionOutcome;
-  status?: number;
+  /** What the caller got; 0 if nothing. */
+  status: number;
   refused?: string;
-  /** The member that answered. */
+  /** How the answer broke off. */
+  broken?: string;
+  /** The region or fallback that was tried last. */
   region?: string;
-  attempts?: Attempt[];
-  tokens?: { prompt?: number; completion?: number; cached?: number };
+  attempts: Attempt[];
+  tokens?: { prompt: number; completion: number; cached: number };
   first_byte_ms?: number;
   duration_ms?: number;
-  bytes_in?: number;
-  bytes_out?: number;
+  bytes_in: number;
+  bytes_out: number;
   /** The response header `x-meridian-decision`. */
-  decision?: string;
-  sampled?: boolean;
+  decision: string;
+  /** It is one of a few ordinary requests. */
+  sampled: boolean;
 }
 
 /** What the control plane moved at one time. */

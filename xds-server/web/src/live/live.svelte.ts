@@ -29,10 +29,14 @@ class Live {
   /** Connects, and connects again after every end, until `signal` says stop. */
   async run(signal: AbortSignal) {
     for (let failures = 0; !signal.aborted; failures++) {
-      try {
+      const load = async () => {
         await this.#load(signal);
         failures = 0;
-        await readEvents("v1/events", (event, data) => this.#take(event, data), signal);
+        this.state = { live: true };
+      };
+      try {
+        // What there is already is read once the events come: nothing is missed between the two.
+        await readEvents("v1/events", load, (event, data) => this.#take(event, data), signal);
       } catch (error) {
         if (signal.aborted) return;
         const since = this.state.live ? Date.now() : this.state.since;
@@ -45,21 +49,19 @@ class Live {
 
   /** What there is already; events say only what is new. */
   async #load(signal: AbortSignal) {
-    const after = this.decisions.at(-1)?.number;
-    const [report, decisions, plans, series] = await Promise.all([
+    const [report, { decisions }, { plans }, series] = await Promise.all([
       get<Report>("v1/status", signal),
-      get<{ decisions: Decision[] }>(after === undefined ? "v1/decisions?last=200" : `v1/decisions?after=${after}`, signal),
+      get<{ decisions: Decision[] }>("v1/decisions?last=200", signal),
       get<{ plans: PlanRecord[] }>("v1/plans?limit=200", signal),
-      get<Series>("v1/series?minutes=1", signal),
+      get<Series>("v1/series", signal),
     ]);
     this.#takeReport(report);
-    this.decisions = merged(this.decisions, decisions.decisions);
-    this.plans = merged(this.plans, plans.plans);
+    this.decisions = loaded(this.decisions, decisions);
+    this.plans = loaded(this.plans, plans);
     this.limits = series.limits;
   }
 
   #take(event: string, data: unknown) {
-    this.state = { live: true };
     if (event === "status") this.#takeReport(data as Report);
     if (event === "decisions") this.decisions = merged(this.decisions, data as Decision[]);
     if (event === "plan") this.plans = merged(this.plans, data as PlanRecord[]);
@@ -74,12 +76,20 @@ class Live {
   }
 }
 
-function merged<T extends { number: number }>(known: T[], more: T[]): T[] {
+interface Numbered {
+  number: number;
+}
+
+/** What is known and what is new, by number. */
+function merged<T extends Numbered>(known: T[], more: T[]): T[] {
   const newest = known.at(-1)?.number ?? 0;
-  const first = more[0];
-  // Numbers that begin anew are those of a control plane that has started anew.
-  if (first && first.number < newest && (more.at(-1)?.number ?? 0) < newest) return more.slice(-MOST);
   return [...known, ...more.filter((it) => it.number > newest)].slice(-MOST);
+}
+
+/** What was loaded, in continuation of what is known, if it is one: a control plane that has started anew counts anew. */
+function loaded<T extends Numbered>(known: T[], all: T[]): T[] {
+  const isNewer = (all.at(-1)?.number ?? 0) >= (known.at(-1)?.number ?? 0);
+  return isNewer ? merged(known, all) : all;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -49,7 +49,7 @@ export class History {
   /** Reads the series; again after each time at which the page was not live. */
   async load(signal: AbortSignal) {
     try {
-      this.series = await get<Series>(`v1/series?minutes=${MINUTES}`, signal);
+      this.series = await get<Series>("v1/series", signal);
       this.error = undefined;
     } catch (error) {
       if (!signal.aborted) this.error = reason(error);

@@ -5,7 +5,7 @@ import type { Decision, ExplainRequest, Report } from "../api/types.ts";
 export function again(decision: Decision, report: Report): ExplainRequest {
   const zone = decision.zone === undefined ? undefined : report.zones?.[decision.zone];
   const country = decision.by === "unknown" ? undefined : zone?.countries?.[0];
-  const keys = (decision.decision ?? "").split(" ");
+  const keys = decision.decision.split(" ");
   return {
     gateway: decision.gateway,
     request_id: decision.request_id,

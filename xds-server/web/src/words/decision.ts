@@ -57,8 +57,8 @@ const REFUSALS: Record<string, string> = {
 };
 
 /** The keys of the header `x-meridian-decision`. */
-function keys(header: string | undefined): Map<string, string> {
-  const pairs = (header ?? "").split(" ").map((pair) => pair.split("=") as [string, string?]);
+function keys(header: string): Map<string, string> {
+  const pairs = header.split(" ").map((pair) => pair.split("=") as [string, string?]);
   return new Map(pairs.map(([key, value]) => [key, value ?? ""]));
 }
 
@@ -68,9 +68,9 @@ function part(value: string | undefined): string | undefined {
 
 /** What became of it, in one sentence. */
 export function summary(decision: Decision): string {
-  const { gateway, outcome, region, status, duration_ms } = decision;
+  const { gateway, outcome, region, status, duration_ms, broken } = decision;
   const took = duration_ms === undefined ? "" : ` after ${milliseconds(duration_ms)}`;
-  const said = status === undefined ? "" : ` with status ${status}`;
+  const said = status === 0 ? "" : ` with status ${status}`;
   switch (outcome) {
     case "answered":
       return region
@@ -79,9 +79,9 @@ export function summary(decision: Decision): string {
     case "refused":
       return `The gateway of ${gateway} refused it${said}: ${REFUSALS[decision.refused ?? ""] ?? decision.refused ?? "no reason is recorded"}.`;
     case "failed":
-      return `It failed at the gateway of ${gateway}${said}${took}.`;
+      return `It failed at the gateway of ${gateway}${said}${took}${region ? `; ${region} was tried last` : ""}.`;
     case "broken":
-      return `The answer${region ? ` of ${region}` : ""} broke off${took}, when the caller had a part of it.`;
+      return `The answer${region ? ` of ${region}` : ""} broke off${took}, when the caller had a part of it${broken ? `: ${ENDS[broken] ?? broken}` : ""}.`;
     case "left":
       return `The caller left${took}.`;
   }
@@ -129,8 +129,8 @@ export function lane(decision: Decision): string[] {
 
 /** How an attempt ended. */
 export function attempt({ end, ms }: Attempt): string {
-  const after = `after ${milliseconds(ms)}`;
-  return /^\d+$/.test(end) ? `status ${end}, ${after}` : `${ENDS[end] ?? end}, ${after}`;
+  const after = ms === undefined ? "" : `, after ${milliseconds(ms)}`;
+  return `${/^\d+$/.test(end) ? `status ${end}` : (ENDS[end] ?? end)}${after}`;
 }
 
 /** Durations, tokens and sizes, by their names. */
@@ -139,11 +139,11 @@ export function figures(decision: Decision): [string, string][] {
   const all: [string, string | undefined][] = [
     ["first byte", decision.first_byte_ms === undefined ? undefined : milliseconds(decision.first_byte_ms)],
     ["duration", decision.duration_ms === undefined ? undefined : milliseconds(decision.duration_ms)],
-    ["prompt tokens", tokens?.prompt === undefined ? undefined : number(tokens.prompt)],
-    ["of them cached", tokens?.cached === undefined ? undefined : number(tokens.cached)],
-    ["completion tokens", tokens?.completion === undefined ? undefined : number(tokens.completion)],
-    ["bytes in", decision.bytes_in === undefined ? undefined : bytes(decision.bytes_in)],
-    ["bytes out", decision.bytes_out === undefined ? undefined : bytes(decision.bytes_out)],
+    ["prompt tokens", tokens && number(tokens.prompt)],
+    ["of them cached", tokens && number(tokens.cached)],
+    ["completion tokens", tokens && number(tokens.completion)],
+    ["bytes in", bytes(decision.bytes_in)],
+    ["bytes out", bytes(decision.bytes_out)],
   ];
   return all.filter((it): it is [string, string] => it[1] !== undefined);
 }

@@ -9,6 +9,8 @@ function recorded<T>(name: string): T {
 
 const MODEL = "llama-3.1-70b";
 const STEP = 10_000;
+/** An hour of them. */
+const VALUES = 360;
 const LIMITS = { utilization: 0.8, waiting: 100, first_token_p95: 3, error_rate: 0.01, replication_lag: 30 };
 const LASTS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, days: 86_400_000 };
 
@@ -110,11 +112,11 @@ export class Fleet {
     this.decisions = [...this.decisions, { ...template, number: ++this.#number, at }].slice(-1000);
   }
 
-  series(minutes: number): Series {
+  series(): Series {
     const pools: Series["pools"] = {};
     const { at: now, regions } = this.report;
     for (const [place, [name, region]] of Object.entries(regions).entries()) {
-      const at = Array.from({ length: minutes * 6 }, (_, index) => now - (minutes * 6 - index) * STEP);
+      const at = Array.from({ length: VALUES }, (_, index) => now - (VALUES - index) * STEP);
       const wave = (size: number, base: number) => at.map((it) => Math.max(0, base + size * Math.sin(it / 4e5 + place * 2)));
       const of: SeriesOfPool = {
         at,

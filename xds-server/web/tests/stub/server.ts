@@ -97,7 +97,10 @@ function read(url: URL, response: ServerResponse, fleet: Fleet) {
   const { searchParams } = url;
   const last = Number(searchParams.get("last") ?? searchParams.get("limit") ?? 1000);
   const after = Number(searchParams.get("after") ?? 0);
-  const fits = (decision: Decision) => FILTERS.every((name) => !searchParams.has(name) || searchParams.get(name) === decision[name]);
+  const fits = (decision: Decision) => FILTERS.every((name) => {
+      const wanted = searchParams.get(name);
+      return wanted === null || wanted === decision[name] || (name === "region" && decision.attempts.some((it) => it.to === wanted));
+    });
   switch (url.pathname) {
     case "/v1/status":
       return json(response, 200, fleet.report);
@@ -109,7 +112,7 @@ function read(url: URL, response: ServerResponse, fleet: Fleet) {
     case "/v1/plans":
       return json(response, 200, { plans: fleet.plans.filter((it) => it.number > after).slice(-last) });
     case "/v1/series":
-      return json(response, 200, fleet.series(Number(searchParams.get("minutes") ?? 60)));
+      return json(response, 200, fleet.series());
     case "/v1/audit":
       return json(response, 200, { records: fleet.audit.filter((it) => it.number > after), broken_at: null });
     default:
