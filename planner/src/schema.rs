@@ -32,6 +32,16 @@ pub struct Lease {
     runs_ms: u64,
 }
 
+/// A place on the Earth.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only its schema is used.
+pub struct Location {
+    /// Degrees north of the equator.
+    latitude: f64,
+    /// Degrees east of Greenwich.
+    longitude: f64,
+}
+
 /// The lane of a request.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

@@ -8,6 +8,7 @@ use super::operator::json::{
     Api, close_actions, head, no_such_method, no_such_path, routes as operations,
 };
 use super::operator::{Access, authenticated};
+use super::page::{Page, files};
 use super::ports::ApiPort;
 use crate::clock::steady_clock;
 use crate::xds::{self, Hub};
@@ -21,7 +22,7 @@ use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
 
 /// The routes of a port whose callers `access` knows.
-pub fn routes(api: Api, access: Access) -> Router {
+pub fn routes(api: Api, page: &Page, access: Access) -> Router {
     let admin = grpc::service(api.clone());
     let explainer = api.explainer.clone().routes();
     let plans = api.plans.clone().routes();
@@ -37,6 +38,7 @@ pub fn routes(api: Api, access: Access) -> Router {
     let document = move || async move { ([(CONTENT_TYPE, "application/json")], document) };
     routes
         .route("/v1/openapi.json", get(document))
+        .nest("/v1", page.clone().routes())
         .route_service("/meridian.admin.v1.Admin/{method}", admin)
         .method_not_allowed_fallback(no_such_method)
         .layer(from_fn_with_state(access, authenticated))
@@ -71,12 +73,13 @@ impl OpenApiPort {
     /// The server fails.
     pub async fn serve(
         self,
-        api: Api,
+        (api, page): (Api, Page),
         hub: Arc<Hub>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
         let access = Access::Operators(self.state.operators);
-        let routes = routes(api, access).fallback(no_such_path);
+        let routes = routes(api, &page, access).merge(files());
+        let routes = routes.fallback(no_such_path);
         let certificates = Arc::clone(&self.state.certificates.in_force);
         let serving = xds::serve_api(self.listener, certificates, hub, routes.into(), shutdown);
         serving.await.context("the port of the admin API")

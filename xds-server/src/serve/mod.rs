@@ -21,6 +21,7 @@ mod handover;
 mod http;
 pub mod metrics;
 pub mod operator;
+mod page;
 pub mod plans;
 mod ports;
 mod publication;
@@ -57,6 +58,7 @@ use meridian_policy::RegionName;
 use meridian_policy::fleet::ControlPlane;
 use operator::json::Api;
 use operator::{Access, Operator};
+use page::Page;
 use plans::Plans;
 use ports::Ports;
 use std::net::SocketAddr;
@@ -256,15 +258,16 @@ async fn run_servers(
         services,
         until(stopped.clone()),
     );
+    let topology = shared.topology;
     let plans = Plans {
         report: Arc::clone(&shared.report),
-        topology: Arc::clone(&shared.topology),
+        topology: Arc::clone(&topology),
         store: operator.store(),
     };
     let explainer = Explainer {
         hub: Arc::clone(&shared.hub),
         report: Arc::clone(&shared.report),
-        topology: shared.topology,
+        topology: Arc::clone(&topology),
         store: operator.store(),
     };
     let shown = Pages {
@@ -281,7 +284,10 @@ async fn run_servers(
         decisions,
         plans,
     };
-    let pages = pages(shown).merge(api::routes(api.clone(), Access::Loopback));
+    let page = Page::of(&api, Arc::clone(&topology), stopped.clone());
+    tokio::spawn(page.clone().run());
+    let routes = api::routes(api.clone(), &page, Access::Loopback);
+    let pages = pages(shown).merge(page::files()).merge(routes);
     let status = serve_pages(ports.status, pages, until(stopped.clone()));
     let status = thread::spawn("status", status)?;
     let serving = async {
@@ -289,7 +295,7 @@ async fn run_servers(
         let status = async { status.await.context("the status port's thread has ended")? };
         let api = async {
             match api_port {
-                Some(port) => port.serve(api, shared.hub, until(stopped)).await,
+                Some(port) => port.serve((api, page), shared.hub, until(stopped)).await,
                 None => Ok(()),
             }
         };

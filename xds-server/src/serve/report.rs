@@ -1,5 +1,9 @@
 //! The state of the control plane, as `meridian status` and `/metrics` show it.
 
+mod promises;
+
+pub use promises::{BudgetReport, FallbackReport, ZoneReport, fallbacks, zones};
+
 use crate::collect::{RefusalReason, Refused, ScrapeError, Scraped};
 use crate::xds::{ClientStatus, Counts, Hub};
 use meridian_planner::alarm::{Alarm, AlarmKind};
@@ -10,8 +14,9 @@ use meridian_planner::schema::{self, Model, Name};
 use meridian_planner::signal::{AttemptCounts, Millis};
 use meridian_planner::state::{Attempts, PoolSignals};
 use meridian_policy::filter_policy::{Lane, Lease};
+use meridian_policy::location::Location;
 use meridian_policy::retrieval::Role;
-use meridian_policy::{ModelName, RegionName, ZoneId, ZoneName};
+use meridian_policy::{FallbackName, ModelName, RegionName, ZoneId, ZoneName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
@@ -33,6 +38,14 @@ pub struct Report {
     /// Regions with their pools and sources.
     #[schema(value_type = BTreeMap<String, RegionReport>)]
     pub regions: BTreeMap<RegionName, RegionReport>,
+    /// Residency zones.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, ZoneReport>)]
+    pub zones: BTreeMap<ZoneName, ZoneReport>,
+    /// Hosted providers.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, FallbackReport>)]
+    pub fallbacks: BTreeMap<FallbackName, FallbackReport>,
     /// The placement of each (zone, model) at each gateway that has a choice.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, BTreeMap<String, Placement>>>)]
     pub placements: BTreeMap<RegionName, BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>>,
@@ -183,6 +196,10 @@ pub struct ErrorReport {
 /// A region.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RegionReport {
+    /// Where it is, if the fleet file says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Location>)]
+    pub location: Option<Location>,
     /// Its pools.
     #[schema(value_type = BTreeMap<String, PoolReport>)]
     pub pools: BTreeMap<ModelName, PoolReport>,

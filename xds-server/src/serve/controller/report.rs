@@ -2,7 +2,7 @@
 
 use super::Controller;
 use crate::serve::report::{
-    AttemptsReport, DataReport, FleetReport, PoolReport, RegionReport, Report,
+    AttemptsReport, DataReport, FleetReport, PoolReport, RegionReport, Report, fallbacks, zones,
 };
 use meridian_planner::alarm::alarms;
 use meridian_planner::alarm::freshness_alarms;
@@ -16,10 +16,11 @@ impl Controller {
     /// The state at a time, without the connected Envoys.
     pub fn report(&self, now: Millis) -> Report {
         let mut regions: BTreeMap<RegionName, RegionReport> = BTreeMap::new();
-        let mut fallbacks = self.fleet.fallbacks.values();
-        let has_budget = fallbacks.any(|fallback| fallback.budget != Budget::default());
+        let mut providers = self.fleet.fallbacks.values();
+        let has_budget = providers.any(|fallback| fallback.budget != Budget::default());
         for (name, region) in &self.fleet.regions {
             let report = regions.entry(name.clone()).or_default();
+            report.location = region.location;
             report.data = self.data(name, region.vector_db.as_ref().map(|of| of.role), now);
             let attempts = self.state.attempts_at(name);
             report.attempts = attempts.map(AttemptsReport::from).collect();
@@ -50,6 +51,8 @@ impl Controller {
             unpublished: self.unpublished.clone(),
             lease: Some(self.lease),
             regions,
+            zones: zones(&self.fleet),
+            fallbacks: fallbacks(&self.fleet),
             placements: self.plan.gateways.clone(),
             intents: self.intents.clone(),
             replicas: None,

@@ -4,7 +4,8 @@ use super::caller::{Caller, Role};
 use super::failure::Failure;
 use super::operators::{NoOperator, Operators};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use axum::http::uri::Authority;
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -49,7 +50,10 @@ pub async fn authenticated(
 impl Access {
     fn caller(&self, request: &Request) -> Result<Caller, Failure> {
         match self {
-            Self::Loopback => from_loopback(request.extensions()),
+            Self::Loopback => {
+                for_own_name(request)?;
+                from_loopback(request.extensions())
+            }
             Self::Operators(operators) => {
                 let operator = operator(operators, request.headers(), request.extensions());
                 operator.map_err(|(reason, failure)| {
@@ -64,6 +68,26 @@ impl Access {
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Refuses what a page of another site makes a browser of this machine send: such a site may give its own name this machine's address.
+fn for_own_name(request: &Request) -> Result<(), Failure> {
+    let header = request.headers().get(HOST);
+    let host = header.map(|host| host.to_str().unwrap_or_default());
+    let Some(host) = host.or(request.uri().host()) else {
+        return Ok(());
+    };
+    let is_own = host.parse::<Authority>().is_ok_and(|authority| {
+        let name = authority.host().trim_matches(['[', ']']);
+        name == "localhost" || name.parse::<IpAddr>().is_ok()
+    });
+    if is_own {
+        return Ok(());
+    }
+    let error = format!(
+        "the header `host` is `{host}`; this port answers to an IP address or `localhost`, `control_plane.api` to names"
+    );
+    Err(Failure::new(StatusCode::FORBIDDEN, error))
 }
 
 fn from_loopback(extensions: &Extensions) -> Result<Caller, Failure> {

@@ -39,14 +39,6 @@ fn json(value: &impl Serialize) -> Result<String, Status> {
     serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
 }
 
-/// The number of entries that a request wants; 0 stands for the default.
-fn limit(limit: u32, default: usize) -> usize {
-    match limit {
-        0 => default,
-        limit => usize::try_from(limit).unwrap_or(usize::MAX),
-    }
-}
-
 #[tonic::async_trait]
 impl Admin for AdminService {
     async fn list_intents(
@@ -87,7 +79,7 @@ impl Admin for AdminService {
     ) -> Result<Response<ListAuditResponse>, Status> {
         caller(&request)?;
         let ListAuditRequest { after, limit } = request.into_inner();
-        let limit = self::limit(limit, MOST_RECORDS);
+        let limit = convert::limit(limit, MOST_RECORDS);
         let audit = self.0.operator.audit(Which { after, limit }).await?;
         Ok(Response::new(convert::audit_message(audit)))
     }
@@ -128,7 +120,7 @@ impl Admin for AdminService {
     ) -> Result<Response<ListPlansResponse>, Status> {
         caller(&request)?;
         let ListPlansRequest { after, limit } = request.into_inner();
-        let limit = self::limit(limit, SOME_PLANS);
+        let limit = convert::limit(limit, SOME_PLANS);
         let history = self.0.plans.history(WhichPlans { after, limit }).await?;
         let json = json(&history)?;
         Ok(Response::new(ListPlansResponse { json }))

@@ -5,6 +5,7 @@ use super::*;
 use crate::serve::api::routes;
 use crate::serve::explain::Explainer;
 use crate::serve::http::Pages;
+use crate::serve::page::Page;
 use crate::serve::plans::Plans;
 use crate::serve::store::{Change, Entry};
 use arc_swap::ArcSwap;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// A server whose commands are done by a store alone, from callers at `from`.
 async fn serve(from: Option<SocketAddr>) -> (String, Store) {
@@ -42,16 +44,17 @@ async fn serve(from: Option<SocketAddr>) -> (String, Store) {
         topology: Arc::clone(&explainer.topology),
         store: store.clone(),
     };
-    let routes = routes(
-        Api {
-            operator,
-            pages,
-            explainer,
-            decisions: Arc::default(),
-            plans,
-        },
-        Access::Loopback,
-    );
+    let api = Api {
+        operator,
+        pages,
+        explainer,
+        decisions: Arc::default(),
+        plans,
+    };
+    let (_, stopped) = watch::channel(false);
+    let topology = Arc::clone(&api.plans.topology);
+    let page = Page::of(&api, topology, stopped);
+    let routes = routes(api, &page, Access::Loopback);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -209,6 +212,26 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
             .starts_with("there is no intent 7")
     );
     assert!(store.audit(0, 10).await.unwrap().is_empty());
+}
+
+/// A browser on this machine sends what a page of any site wants, if that site's name has this machine's address.
+#[tokio::test]
+async fn the_status_port_answers_to_addresses_and_localhost_only() {
+    let (url, store) = serve(None).await;
+    for (host, expected) in [
+        ("localhost:18001", 201),
+        ("[::1]:18001", 201),
+        ("site.example:18001", 403),
+        ("127.0.0.1.site.example", 403),
+        ("", 403),
+    ] {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let request = Client::new().post(format!("{url}/intents"));
+        let request = request.header("host", host).json(&drain());
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{host}");
+    }
+    assert_eq!(store.audit(0, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -28,12 +28,20 @@ fn name<N: FromStr<Err: Display>>(field: &str, text: &str) -> Result<N, Failure>
     text.parse().map_err(|error| invalid(field, error))
 }
 
+/// The number of entries that a request wants; 0 stands for the default.
+pub(super) fn limit(limit: u32, default: usize) -> usize {
+    match limit {
+        0 => default,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    }
+}
+
 /// Which decisions are wanted.
 pub(super) fn wanted_decisions(request: ListDecisionsRequest) -> Result<Wanted, Failure> {
     let text = |text: String| Some(text).filter(|text| !text.is_empty());
     let outcome = text(request.outcome).map(|outcome| outcome.parse());
     Ok(Wanted {
-        last: super::limit(request.last, Wanted::USUAL),
+        last: limit(request.last, Wanted::USUAL),
         after: request.after,
         gateway: text(request.gateway),
         zone: text(request.zone),
