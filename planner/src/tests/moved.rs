@@ -256,6 +256,14 @@ fn a_drain_an_override_and_their_ends_are_told_by_number() {
     assert_eq!((before, after), (100, 40));
     assert_eq!(causes, [Cause::Intent { number: 7 }]);
     assert_eq!(moves.len(), 1, "{moves:?}");
+    // A region of it dies. The override goes on.
+    watch.report(EAST, vec![endpoints(0)]);
+    let causes = own(&watch.second(0.3, 0.3)).unwrap().2;
+    assert_eq!(causes.len(), 2, "{causes:?}");
+    assert_eq!(causes[0], Cause::Intent { number: 7 });
+    assert!(matches!(&causes[1], Cause::PoolLeft(pool) if pool.region.as_str() == EAST));
+    watch.report(EAST, vec![endpoints(2)]);
+    watch.second(0.3, 0.3);
     let before = std::mem::take(&mut watch.intents);
     watch.reports(0.3, 0.3);
     let causes = own(&watch.moves_after(&before)).unwrap().2;
