@@ -45,6 +45,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut world = World::start(&Options {
         limits: demo::LIMITS,
         block: Some([77, 0]),
+        locations: true,
         ..Options::default()
     })
     .await?;

@@ -39,6 +39,7 @@ mod nearest;
 mod operators;
 mod overflow;
 mod overload;
+mod page;
 mod peer;
 mod pressure;
 mod provider_fields;
@@ -328,6 +329,7 @@ scenarios! {
     "overridden": operators::overridden, Any, Options::default();
     "explained": explained::explained, Last, Options::default();
     "reported": reported::reported, Any, Options::default();
+    "page": page::page, Last, Options { locations: true, ..Options::default() };
     "gateways-restart": control_plane::gateways, Any, Options::default();
 }
 

@@ -48,6 +48,8 @@ pub struct Options {
     pub configured: Configured,
     /// Whether the gateways run the filter as a dynamic module.
     pub native: bool,
+    /// Regions have locations, for the page's map. Distances follow from them.
+    pub locations: bool,
     /// The file of the dynamic module, in `target/filter`.
     pub module: &'static str,
     /// `overflow` and `unhealthy`, as in the fleet file.
@@ -89,6 +91,7 @@ impl Default for Options {
             sibling: false,
             databases: false,
             native: false,
+            locations: false,
             module: "libmeridian_filter_native.so",
             configured: Configured::ByDelta,
             policy: "",
@@ -162,6 +165,17 @@ pub fn text(block: &Block, certificates: &Certificates, dir: &Path, options: &Op
         text += &world.region(region, options);
     }
     text
+}
+
+/// Where a region is.
+fn location(region: &str, has_one: bool) -> String {
+    let (latitude, longitude) = match region {
+        _ if !has_one => return String::new(),
+        "us-west-2" => (45.8, -119.7),
+        "us-east-1" => (38.9, -77.4),
+        _ => (53.3, -6.3),
+    };
+    format!("    location: {{ latitude: {latitude}, longitude: {longitude} }}\n")
 }
 
 /// Where a world's parts are.
@@ -288,7 +302,7 @@ fallbacks:
     gateway: {{ address: \"{address}\", port: {port}, listen: \"{peer}\", tls: {tls} }}
     admin: \"{admin}\"
     nearest: [{nearest}]
-    signals:
+{location}    signals:
       - {{ prometheus: \"http://{pool}/metrics\", preset: vllm, model: {MODEL}, max_running: 256, every: {EVERY} }}
       - {{ prometheus: \"http://{pool}/metrics\", preset: dcgm, every: {EVERY} }}
       - {{ prometheus: \"http://{pool}/metrics\", preset: postgres, every: {EVERY} }}
@@ -301,6 +315,7 @@ fallbacks:
             tls = self.mutual_tls(region),
             admin = self.block.admin(region),
             nearest = nearest.join(", "),
+            location = location(region, options.locations),
             pools = self.pools(region, options.sibling),
         )
     }

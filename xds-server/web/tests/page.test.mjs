@@ -121,7 +121,8 @@ test("shows each region on the map or beside it, with its figures", async (t) =>
   await live(page);
   assert.ok((await page.locator("path.land").getAttribute("d")).length > 10_000);
   const shown = page.locator(`[data-region="${region}"]`).first();
-  await shown.hover();
+  await shown.focus();
+  if ((await shown.evaluate((element) => element.tagName)) === "BUTTON") await shown.press("Enter");
   await page.locator("#region-title", { hasText: region }).waitFor();
   const onMap = await page.locator(`a[data-region="${region}"]`).count();
   if (onMap > 0) assert.match(await shown.getAttribute("aria-label"), /utilization \d+ %/);
