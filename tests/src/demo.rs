@@ -45,6 +45,7 @@ pub fn explain(world: &World) {
 
 fn places(world: &World) {
     let block = world.block();
+    println!("\nThe page: http://{}/", block.status());
     println!(
         "\nWhat runs where (fleet file, Envoy configurations and logs in {} until it ends):",
         world.dir().display()

@@ -4,6 +4,7 @@
 //! - Addresses begin with other numbers, and files lie in other directories.
 //! - The IDs of definitions have hashes of the fallbacks' addresses in them.
 //! - `x-meridian-request` has the number of a stream in it, which each kind of the filter counts for itself.
+//! - `x-meridian-report` marks a request a second, whichever it is.
 //! - Envoy looks at the clock for `date` twice a second, from its start on.
 //! - Metrics of a module have the prefix `envoy_wasmcustom_`. One that is 0 is as good as one that is not there.
 //! - Of a body that is too large, Envoy reads more or less until it refuses it: `bytes_in` of these requests.
@@ -67,6 +68,7 @@ impl Place {
             let text = self.same(bytes);
             let text = text.split(|byte| *byte == b'\n');
             let text = text.map(|line| String::from_utf8_lossy(line).trim_end().to_owned());
+            let text = text.filter(|line| !line.starts_with("x-meridian-report: "));
             lines.extend(text.map(|line| {
                 let line = match line.split_once(": ") {
                     Some(("x-meridian-request", _)) => "x-meridian-request: a number",

@@ -437,7 +437,7 @@ async fn retry_after_is_kept(world: &World) -> Result<()> {
     });
     wait_for("most to be sent elsewhere", || async {
         who_answers(world, 100..140).await?;
-        Ok(cooling(&next(world, 1).await?).is_some_and(|level| level > 0.8))
+        Ok(cooling(&next(world, 1).await?).is_some_and(|level| level > 0.5))
     })
     .await?;
     pool.update(|behaviour| behaviour.fail = Fail::None);
