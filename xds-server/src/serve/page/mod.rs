@@ -25,7 +25,6 @@ use tokio::sync::watch;
 /// The built page. There is none where nobody has built it.
 #[derive(Embed)]
 #[folder = "../target/page"]
-#[allow_missing = true]
 struct Files;
 
 /// The file that browsers ask for first.
