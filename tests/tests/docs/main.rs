@@ -1,10 +1,14 @@
-//! The documents: their size, their links, their examples, and the pages and pictures that follow from the code.
+//! The documents: their size, their links, their examples, and the pages and pictures that follow from the code; the alert rules and
+//! the dashboard, with the runbooks that they lead to.
 #![allow(clippy::unwrap_used, clippy::panic)] // Tests.
 
+mod alerts;
 mod crates;
+mod dashboard;
 mod failures;
 mod fields;
 mod markdown;
+mod promql;
 mod provider_fields;
 
 use markdown::{Document, code_blocks, documents};
