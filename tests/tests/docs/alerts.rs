@@ -3,7 +3,8 @@
 use super::markdown::{anchor, documents};
 use super::promql::{Exported, promtool, unknown};
 use meridian_tests::world::workspace;
-use std::collections::BTreeSet;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -19,7 +20,28 @@ const BASE: &str = "https://example.com/meridian/";
 /// The document of the runbooks.
 const RUNBOOKS: &str = "docs/runbooks.md";
 
-/// The parts of a file of rules that are checked. The file has one field a line, and expressions of several lines as blocks.
+/// A file of rules.
+#[derive(Debug, Deserialize)]
+struct RuleFile {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    rules: Vec<Rule>,
+}
+
+/// A rule: what is recorded, or an alert.
+#[derive(Debug, Deserialize)]
+struct Rule {
+    record: Option<String>,
+    alert: Option<String>,
+    expr: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// The parts of a file of rules that are checked.
 #[derive(Debug, Default)]
 pub struct Rules {
     /// The names of recorded series.
@@ -32,46 +54,16 @@ pub struct Rules {
 
 impl From<&str> for Rules {
     fn from(text: &str) -> Self {
+        let file: RuleFile = serde_saphyr::from_str(text).unwrap();
         let mut rules = Self::default();
-        let mut lines = text.lines().peekable();
-        while let Some(line) = lines.next() {
-            if let Some(name) = field(line, "record") {
-                rules.recorded.insert(name.to_owned());
-            }
-            if let Some(name) = field(line, "alert") {
-                rules.alerts.push((name.to_owned(), None));
-            }
-            if let (Some(url), Some(last)) = (field(line, "runbook_url"), rules.alerts.last_mut()) {
-                last.1 = Some(url.to_owned());
-            }
-            let Some((_, expression)) = line.split_once("expr: ") else {
-                continue;
-            };
-            let mut whole = expression.to_owned();
-            if expression == "|" {
-                whole.clear();
-                let depth = indent(line);
-                while let Some(next) = lines.next_if(|next| indent(next) > depth) {
-                    whole.push_str(next);
-                    whole.push('\n');
-                }
-            }
-            rules.expressions.push(whole);
+        for rule in file.groups.into_iter().flat_map(|group| group.rules) {
+            let runbook = rule.annotations.get("runbook_url").cloned();
+            rules.recorded.extend(rule.record);
+            rules.alerts.extend(rule.alert.map(|name| (name, runbook)));
+            rules.expressions.push(rule.expr);
         }
         rules
     }
-}
-
-/// The value of a field, at the beginning of a line or of a list's element.
-fn field<'l>(line: &'l str, name: &str) -> Option<&'l str> {
-    let line = line.trim_start().trim_start_matches("- ");
-    let line = line.strip_prefix("{ ").unwrap_or(line);
-    let value = line.strip_prefix(name)?.strip_prefix(": ")?;
-    value.split([',', ' ']).next()
-}
-
-fn indent(line: &str) -> usize {
-    line.len() - line.trim_start().len()
 }
 
 /// The rules of the repository.

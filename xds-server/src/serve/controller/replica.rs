@@ -110,9 +110,8 @@ impl Controller {
         if is_new_edition {
             self.take_edition(editions.newest, now);
         }
-        if !has_same_files {
-            self.earlier = editions.earlier;
-        }
+        // Whether they are in use is for the one that leads to say: it waits for all the others.
+        self.earlier = editions.earlier;
         self.steps = VecDeque::new();
         self.published = last.clone();
         if let Some(before) = before {

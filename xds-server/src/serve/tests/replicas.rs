@@ -136,6 +136,21 @@ fn a_follower_ends_the_handover_of_a_leader_that_has_died() {
     pair.agree();
 }
 
+/// Else it would not say that its gateways have what the next one waits for.
+#[test]
+fn one_that_led_looks_after_earlier_definitions_again() {
+    let mut pair = Pair::new();
+    pair.leader.handle(renamed("europe"));
+    pair.leader.handle(Event::Settled);
+    pair.leader.handle(Event::Settled);
+    pair.agree();
+    assert!(!pair.leader.controller.keeps_definitions_in_use());
+    pair.exchange();
+    pair.agree();
+    let controllers = [&pair.leader, &pair.follower].map(|stand| &stand.controller);
+    assert!(controllers.iter().all(|it| it.keeps_definitions_in_use()));
+}
+
 /// They were connected to the one that led before, and accept nothing until they have found another one.
 #[test]
 fn one_that_begins_to_lead_waits_until_gateways_connect_again() {
