@@ -68,6 +68,7 @@ pub struct DecisionRecord {
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RequestOutcome)]
 pub enum Outcome {
     /// It was answered.
     Answered,

@@ -2,7 +2,7 @@
 
 mod promises;
 
-pub use promises::{BudgetReport, FallbackReport, ZoneReport, fallbacks, zones};
+pub use promises::{BudgetReport, FallbackPromise, ZonePromise, fallbacks, zones};
 
 use crate::collect::{RefusalReason, Refused, ScrapeError, Scraped};
 use crate::xds::{ClientStatus, Counts, Hub};
@@ -40,12 +40,12 @@ pub struct Report {
     pub regions: BTreeMap<RegionName, RegionReport>,
     /// Residency zones.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, ZoneReport>)]
-    pub zones: BTreeMap<ZoneName, ZoneReport>,
+    #[schema(value_type = BTreeMap<String, ZonePromise>)]
+    pub zones: BTreeMap<ZoneName, ZonePromise>,
     /// Hosted providers.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, FallbackReport>)]
-    pub fallbacks: BTreeMap<FallbackName, FallbackReport>,
+    #[schema(value_type = BTreeMap<String, FallbackPromise>)]
+    pub fallbacks: BTreeMap<FallbackName, FallbackPromise>,
     /// The placement of each (zone, model) at each gateway that has a choice.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, BTreeMap<String, Placement>>>)]
     pub placements: BTreeMap<RegionName, BTreeMap<ZoneName, BTreeMap<ModelName, Placement>>>,

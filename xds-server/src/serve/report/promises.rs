@@ -15,7 +15,7 @@ const MOST_COUNTRIES: usize = 3;
 
 /// A residency zone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ZoneReport {
+pub struct ZonePromise {
     /// Whether its requests never leave its regions and fallbacks.
     pub pinned: bool,
     /// Its regions.
@@ -33,7 +33,7 @@ pub struct ZoneReport {
 
 /// A hosted provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct FallbackReport {
+pub struct FallbackPromise {
     /// Its API: `openai-compatible`, or `claude` and the model.
     pub provider: String,
     /// Where it may process a request.
@@ -52,12 +52,12 @@ pub struct BudgetReport {
 }
 
 /// The zones of a fleet.
-pub fn zones(topology: &Topology) -> BTreeMap<ZoneName, ZoneReport> {
+pub fn zones(topology: &Topology) -> BTreeMap<ZoneName, ZonePromise> {
     let definitions = &topology.definitions().zones;
     let zones = topology.zones.iter();
     zones
         .map(|(name, zone)| {
-            let report = ZoneReport {
+            let report = ZonePromise {
                 pinned: zone.pinned,
                 regions: zone.regions.clone(),
                 fallbacks: zone.fallbacks.clone(),
@@ -82,18 +82,18 @@ fn countries(fleet: &Fleet, zone: &Zone) -> Vec<String> {
 }
 
 /// The fallbacks of a fleet.
-pub fn fallbacks(fleet: &Fleet) -> BTreeMap<FallbackName, FallbackReport> {
+pub fn fallbacks(fleet: &Fleet) -> BTreeMap<FallbackName, FallbackPromise> {
     let fallbacks = fleet.fallbacks.iter();
     fallbacks
         .map(|(name, fallback)| (name.clone(), report(fallback)))
         .collect()
 }
 
-fn report(fallback: &Fallback) -> FallbackReport {
+fn report(fallback: &Fallback) -> FallbackPromise {
     let Fallback {
         provider, budget, ..
     } = fallback;
-    FallbackReport {
+    FallbackPromise {
         provider: match provider {
             Provider::OpenaiCompatible => "openai-compatible".to_owned(),
             Provider::Claude(claude) => format!("claude {}", claude.model),
