@@ -132,6 +132,12 @@ impl Kept {
         state.forget(now);
     }
 
+    /// The number of the newest report.
+    pub fn newest(&self) -> u64 {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.last
+    }
+
     /// The reports that are wanted.
     pub fn find(&self, wanted: &Wanted) -> Decisions {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod changes;
+mod edits;
 mod history;
 mod lease;
 mod replica;
@@ -11,7 +12,6 @@ mod report;
 pub use replica::NotAdopted;
 
 use super::edition::{Earlier, Edition};
-use super::handover::handover;
 use super::publication::{Publication, Publisher, Unpublishable};
 use super::report::{CountsReport, ErrorReport, FleetReport, SourceReport};
 use super::saved_state::SavedState;
@@ -19,7 +19,7 @@ use super::store::{PlanEntry, Why};
 use crate::collect::Scrape;
 use crate::collect::gateway::{GatewayEvent, GatewayReport};
 use beginning::Beginning;
-use changes::{log, log_changes, logged_entry};
+use changes::{log_changes, logged_entry};
 use lease::{is_due, is_running, lease_after, new_lease};
 use meridian_planner::intent::{Action, Intents, Objection, objections};
 use meridian_planner::plan::{Plan, carried_over, plan};
@@ -40,13 +40,6 @@ const NEWS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Time between two ticks, ten of which come in a second, after which the process must have stood still.
 const STANDSTILL: Duration = Duration::from_secs(5);
-
-/// How long the first step of a handover waits for gateways that do not answer.
-const STEP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The same for as long after a start, when gateways connect anew: Envoy's longest time between two attempts, unless its bootstrap has
-/// another.
-const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An input of the controller.
 #[derive(Debug)]
@@ -294,17 +287,6 @@ impl Controller {
         self.earlier.in_use()
     }
 
-    /// How long a step waits for gateways that do not answer.
-    fn step_timeout(&self, now: Millis) -> Duration {
-        // The lease must not run out: it is not renewed meanwhile.
-        let longest = RECONNECT_TIMEOUT.min(Duration::from_millis(self.lease.runs_ms / 2));
-        if now.since(self.started_at) < longest {
-            longest
-        } else {
-            STEP_TIMEOUT
-        }
-    }
-
     fn publish_next_step(&mut self, now: Millis) -> Effects {
         let Some(next) = self.steps.pop_front() else {
             return Effects::default();
@@ -434,81 +416,6 @@ impl Controller {
                 .regions
                 .iter()
                 .all(|(name, region)| (0..region.signals.len()).all(|index| known(name, index)))
-    }
-
-    fn apply_edit(&mut self, edition: Edition, now: Millis) -> Effects {
-        match self.hand_over(edition, now) {
-            Ok(effects) => {
-                self.counts.reloads += 1;
-                self.file.error = None;
-                self.unpublished = None;
-                tracing::info!(file = self.file.file, "the edited fleet file is in force");
-                effects
-            }
-            Err(error) => {
-                self.reject_edit(error.to_string(), now);
-                Effects::default()
-            }
-        }
-    }
-
-    /// Publishes another edition. The one before it is kept for the requests that are under way.
-    fn hand_over(&mut self, edition: Edition, now: Millis) -> Result<Effects, Unpublishable> {
-        let fleet = edition.fleet.clone();
-        let next = self.next_plan(&fleet, now);
-        let earlier = self.earlier.with(&self.edition, &fleet);
-        let history = earlier.before(&fleet);
-        let (earlier, publisher) = match Publisher::new(history, &next, self.lease, &self.published)
-        {
-            Ok(publisher) => (earlier, publisher),
-            Err(error) => {
-                let alone = fleet.clone().into();
-                let alone = Publisher::new(alone, &next, self.lease, &self.published)?;
-                tracing::warn!(%error, "earlier definitions cannot be kept beside those of the edit; requests that were decided under them are refused");
-                (Earlier::default(), alone)
-            }
-        };
-        let steps = handover(&self.published, &self.fleet, &publisher);
-        let moves = self.moves(&fleet, &next, true, now);
-        log(&moves);
-        let before = self.saved();
-        self.take_edition(edition, now);
-        self.earlier = earlier;
-        self.publisher = publisher;
-        self.before = Some(Box::new(before));
-        Ok(Effects {
-            fleet: Some(fleet),
-            record: Some(PlanEntry::new(now, Why::Edit, moves)),
-            ..self.publish(next, self.lease, steps, now)
-        })
-    }
-
-    /// Takes another edition, without publishing it.
-    fn take_edition(&mut self, edition: Edition, now: Millis) {
-        let fleet = edition.fleet.clone();
-        self.sources.retain(|(region, source), report| {
-            let region = fleet.regions.get(region);
-            let is_gateway = report.url.is_empty();
-            region.is_some_and(|region| {
-                let mut places = (0..region.signals.len()).map(|index| format!("signals[{index}]"));
-                is_gateway || places.any(|place| place == *source)
-            })
-        });
-        self.state.edited(now);
-        self.edition = edition;
-        self.fleet = fleet;
-        self.file.since = now;
-    }
-
-    fn reject_edit(&mut self, message: String, now: Millis) {
-        tracing::error!(
-            file = self.file.file,
-            error = message,
-            "the edited fleet file is rejected; the previous fleet stays in force"
-        );
-        self.queued_edit = None;
-        self.counts.bad_edits += 1;
-        self.file.error = Some(ErrorReport { at: now, message });
     }
 
     fn publish(

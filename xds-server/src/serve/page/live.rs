@@ -56,7 +56,7 @@ impl Live {
         for look in 0_u64.. {
             looks.tick().await;
             if self.events.receiver_count() == 0 {
-                (decision, plan) = (self.newest(), None);
+                (decision, plan) = (self.decisions.newest(), None);
                 continue;
             }
             self.send_decisions(&mut decision);
@@ -65,14 +65,6 @@ impl Live {
                 self.send_plans(&mut plan).await;
             }
         }
-    }
-
-    fn newest(&self) -> u64 {
-        let none = Wanted {
-            last: 0,
-            ..Wanted::default()
-        };
-        self.decisions.find(&none).newest
     }
 
     fn send_decisions(&self, after: &mut u64) {
@@ -97,19 +89,18 @@ impl Live {
         }
     }
 
-    /// Sends the plans since the last look; none at the first.
+    /// Sends the plans since the last look; at the first, the last ones: a page may have asked for them a moment before.
     async fn send_plans(&self, after: &mut Option<u64>) {
         let which = WhichPlans {
             after: *after,
-            limit: if after.is_some() { MOST_PLANS } else { 1 },
+            limit: MOST_PLANS,
         };
+        // A store that is away is read again at the next look.
         let Ok(found) = self.plans.history(which).await else {
             return;
         };
-        let is_first = after.is_none();
-        let last = found.plans.last().map(|plan| plan.number);
-        *after = Some(last.or(*after).unwrap_or_default());
-        if !is_first && !found.plans.is_empty() {
+        if let Some(last) = found.plans.last() {
+            *after = Some(last.number);
             self.send("plan", &found.plans);
         }
     }

@@ -31,7 +31,8 @@ struct Files;
 const INDEX: &str = "index.html";
 
 /// A page may load what this server has, and nothing else.
-const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const NOT_BUILT: &str = "this meridian was built without its page: `scripts/setup page` builds it, then build meridian again\n";
 
